@@ -1,0 +1,1 @@
+"""What a training run needs: memory and disk. Pure Python, no torch."""

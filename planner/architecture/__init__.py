@@ -1,0 +1,1 @@
+"""Model architectures: from a `config.json` to modules, parameters and a forward program."""

@@ -1,0 +1,75 @@
+"""The interface between a model family's forward program and the run that executes it.
+
+A family says *what* its block computes, in the order its PyTorch module does. The run decides what
+each linear layer really is (quantised, with an adapter), how attention and norms are implemented and
+what is trained. A program asks `Forward` for those and uses `planner.tape` for the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from planner.tape import Tape, Tensor
+from planner.tape.attention import Heads
+
+
+class Forward(Protocol):
+    """One pass through a block or through the head, under one run."""
+
+    @property
+    def tape(self) -> Tape: ...
+
+    def linear(self, name: str, x: Tensor) -> Tensor:
+        """The linear (or Conv1D) module `name` of the block, as this run has it, applied to x."""
+        ...
+
+    def parameter(self, name: str) -> Tensor:
+        """The parameter `name` (`input_layernorm.weight`), as a row vector."""
+        ...
+
+    def rms_norm(self, name: str, x: Tensor, *, groups: int = 1) -> Tensor:
+        """Llama's RMS norm (`weight * x.to(dtype)`) with the parameter `name`.weight."""
+        ...
+
+    def layer_norm(self, name: str, x: Tensor) -> Tensor:
+        """`nn.LayerNorm` with the parameters of module `name`."""
+        ...
+
+    def gated(self, gate: str, up: str, x: Tensor, *, activation: str = "silu") -> Tensor:
+        """activation(gate(x)) * up(x) for two linear modules; activation: silu, gelu or gelu_pytorch_tanh."""
+        ...
+
+    def rotary(self, x: Tensor, *, width: int | None = None) -> Tensor:
+        """Rotary position embedding of q or k; width: how many columns are rotated, in all heads."""
+        ...
+
+    def attention(
+        self, q: Tensor, k: Tensor, v: Tensor, heads: Heads, *, dropout: float = 0.0, softcap: bool = False
+    ) -> Tensor:
+        """The run's attention implementation; the result is T x heads*value_dim."""
+        ...
+
+
+class Program(Protocol):
+    """What a family's modules compute."""
+
+    @property
+    def rotary_width(self) -> int:
+        """Columns of the rotary tables (cos and sin), 0 for a model without."""
+        ...
+
+    def embed(self, forward: Forward) -> Tensor:
+        """Token ids -> the input of the first block, T x hidden_size."""
+        ...
+
+    def block(self, forward: Forward, kind: str, x: Tensor) -> Tensor:
+        """One block of the kind `kind`."""
+        ...
+
+    def final(self, forward: Forward, x: Tensor) -> Tensor:
+        """From the last block's output to the input of the head (the final norm)."""
+        ...
+
+    def logits(self, forward: Forward, x: Tensor) -> Tensor:
+        """The head, and what the model does to its logits before the loss (soft-capping, scaling)."""
+        ...

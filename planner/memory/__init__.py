@@ -1,0 +1,1 @@
+"""The memory model: ledgers at the named instants of a training step."""

@@ -1,0 +1,23 @@
+"""Full fine-tuning: every parameter of the base model is trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.architecture.modules import Module
+from planner.methods.base import Method
+
+if TYPE_CHECKING:
+    from planner.run import TrainingRun
+
+
+class Full(Method):
+    """Trains the base model's own parameters and adds none."""
+
+    freezes_base = False
+
+    def trains(self, name: str, module: Module, run: TrainingRun) -> tuple[str, ...]:
+        return tuple(parameter for parameter, _ in module.parameters)
+
+
+METHOD = Full()

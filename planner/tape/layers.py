@@ -1,0 +1,143 @@
+"""Layers that read parameters: linear, embedding, normalisation.
+
+The dtypes follow `torch.autocast`: inside it a linear layer runs in the 16-bit dtype and the copies
+that needs are made (and, for the copies of trainable parameters, cached); norms written with
+`native_layer_norm` run in float32.
+"""
+
+from __future__ import annotations
+
+from planner.tape import ops
+from planner.tape.size import ONE, Size
+from planner.tape.tape import Gradient, Tape
+from planner.tape.tensor import Tensor
+
+
+def autocast_input(x: Tensor) -> Tensor:
+    """`x` in the dtype autocast runs matrix products in."""
+    return ops.to(x, x.tape.autocast) if x.tape.autocast else x
+
+
+def autocast_weight(weight: Tensor) -> Tensor:
+    """`weight` in autocast's dtype; the copy of a trainable float32 leaf is cached until autocast ends.
+
+    Source: `cached_cast` in `aten/src/ATen/autocast_mode.cpp`, which caches under `no_grad` as well.
+    """
+    tape = weight.tape
+    if tape.autocast is None or weight.dtype == tape.autocast:
+        return weight
+    name = weight.node.parameter if weight.node is not None else ""
+    if not name:
+        return ops.to(weight, tape.autocast)
+    if name not in tape.casts:
+        tape.casts[name] = ops.to(weight, tape.autocast)
+    return tape.casts[name]
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, op: str = "output") -> Tensor:
+    """`F.linear`: weight is out_features x in_features. Saves x only if the weight is trained."""
+    tape = x.tape
+    x = autocast_input(x)
+    weight = autocast_weight(weight)
+    if bias is not None:
+        bias = autocast_weight(bias)
+    features = int(weight.rows.constant)
+    out = tape.new(x.rows, features, weight.dtype, op)
+    if tape.records(x, weight, bias):
+        before, shape = ops.meta(x), ops.meta(weight)
+        saved_x = x if weight.requires_grad else None
+        saved_weight = weight if x.requires_grad else None
+        bias_shape = ops.meta(bias) if bias is not None and bias.requires_grad else None
+
+        def backward(grad: Tensor) -> tuple[Gradient, Gradient, Gradient]:
+            return (
+                tape.new(*before, "input gradient") if saved_weight is not None else None,
+                tape.new(*shape, "weight gradient") if saved_x is not None else None,
+                tape.new(*bias_shape, "bias gradient") if bias_shape is not None else None,
+            )
+
+        saved = [t for t in (saved_x, saved_weight) if t is not None]
+        tape.record([out], [x, weight, bias], backward, saved)
+    return out
+
+
+def dequantized_linear(
+    x: Tensor, in_features: int, out_features: int, dtype: str, *, scratch: Size | None = None
+) -> Tensor:
+    """A linear layer over a quantised weight that is expanded to `dtype` for each product.
+
+    One expanded copy of the weight lives during the forward product and another during the backward
+    product; autograd saves neither that nor the input (bitsandbytes `MatMul4Bit`).
+    """
+    tape = x.tape
+    x_dtype = x.dtype
+    source = ops.to(x, dtype)
+    weight = tape.new(ONE.times(out_features), in_features, dtype, "dequantised weight")
+    out = tape.new(x.rows, out_features, dtype, "output")
+    del weight
+    if tape.records(source):
+        before = ops.meta(source)
+
+        def backward(grad: Tensor) -> tuple[Gradient]:
+            weight = tape.new(ONE.times(out_features), in_features, dtype, "dequantised weight")
+            result = tape.new(*before, "input gradient")
+            del weight
+            return (result,)
+
+        tape.record([out], [source], backward, [])
+    del source
+    return ops.to(out, x_dtype)
+
+
+def embedding(tape: Tape, weight: Tensor, rows: Size) -> Tensor:
+    """`F.embedding` of `rows` indices; a trained weight gets a dense gradient of its own size."""
+    out = tape.new(rows, weight.cols, weight.dtype, "embedding")
+    if tape.records(weight):
+        shape = ops.meta(weight)
+        tape.record([out], [weight], lambda grad: (tape.new(*shape, "weight gradient"),), [])
+    return out
+
+
+def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, *, groups: int = 1) -> Tensor:
+    """`native_layer_norm`: saves its input and, in float32, a mean and a reciprocal deviation per row.
+
+    CUDA's autocast runs it in float32 (its input is copied), and its result is then float32.
+    """
+    tape = x.tape
+    if tape.autocast:
+        x = ops.to(x, "float32")
+    out = tape.new(x.rows, x.cols, x.dtype, "norm")
+    statistics = tape.new(x.rows, 2 * groups, "float32", "mean and rstd")
+    if tape.records(x, weight, bias):
+        before = ops.meta(x)
+        needs_x = x.requires_grad
+        shapes = [ops.meta(p) if p is not None and p.requires_grad else None for p in (weight, bias)]
+
+        def backward(
+            grad: Tensor, saved: tuple[Tensor, Tensor] = (x, statistics)
+        ) -> tuple[Gradient, Gradient, Gradient]:
+            return (
+                tape.new(*before, "gradient") if needs_x else None,
+                tape.new(*shapes[0], "weight gradient") if shapes[0] is not None else None,
+                tape.new(*shapes[1], "bias gradient") if shapes[1] is not None else None,
+            )
+
+        tape.record([out], [x, weight, bias], backward, [x, statistics])
+    return out
+
+
+def rms_norm(x: Tensor, weight: Tensor, *, groups: int = 1, weight_first: bool = True) -> Tensor:
+    """The RMS norm of transformers' Llama, written in tensor operations: it keeps a float32 copy of x.
+
+    x is copied to float32; the copy and its scaled product are what autograd keeps
+    (`LlamaRMSNorm.forward`). groups: heads, when each head is normalised apart (q and k norms).
+    weight_first: `weight * x.to(input)`; else `(weight * x).to(input)`, as OLMo 2 writes it.
+    """
+    dtype = x.dtype
+    x = ops.to(x, "float32")
+    variance = ops.mean(ops.square(x), groups)
+    x = ops.mul(x, ops.saves_output(ops.shift(variance), "rsqrt"))
+    del variance
+    if weight_first:
+        return ops.mul(weight, ops.to(x, dtype))
+    return ops.to(ops.mul(weight, x), dtype)

@@ -1,0 +1,263 @@
+"""The tape: which buffers live when, and the graph that says what the backward pass keeps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from planner.tape.size import ONE, ZERO, Size
+from planner.tape.tensor import Storage, Tensor
+
+Gradient = Tensor | None
+Backward = Callable[..., "tuple[Gradient, ...]"]
+"""Takes the gradients of a node's outputs, gives those of its inputs (None where none is needed)."""
+
+SAVED = "saved_activations"
+TEMPORARY = "temporaries"
+GRADIENT = "gradients"
+
+
+class Node:
+    """One operation of the graph: where its input gradients go, and how they come about.
+
+    The `backward` function closes over the tensors autograd saves, and over nothing else that owns
+    memory: dropping it is what frees them.
+    """
+
+    __slots__ = ("backward", "edges", "outputs", "parameter", "saves")
+
+    def __init__(
+        self, edges: list[tuple[Node, int] | None], backward: Backward | None, outputs: int, parameter: str
+    ) -> None:
+        self.edges = edges
+        self.backward = backward
+        self.outputs = outputs
+        self.parameter = parameter
+        self.saves = False
+        """Whether it saved anything, which recomputation has to bring back before it runs."""
+
+
+class Tape:
+    """Records the buffers and the graph of one program.
+
+    autocast: dtype of `torch.autocast`, or None outside it.
+    accumulating: gradients of parameters exist already, so new ones are added to them and freed.
+    """
+
+    def __init__(self, *, autocast: str | None = None, accumulating: bool = False) -> None:
+        self.autocast = autocast
+        self.accumulating = accumulating
+        self.grad_enabled = True
+        self.scope = ""
+        self.sizes: list[Size] = []
+        self.labels: list[str] = []
+        self.shapes: list[tuple[Size, int, str]] = []
+        self.events: list[int] = []
+        """Buffer i + 1 where one is allocated, -(i + 1) where it is freed."""
+        self.saved: dict[int, str] = {}
+        self.last_save = 0
+        """Position in `events` of the last operation that saved something."""
+        self.first_unpack: int | None = None
+        """Position in `events` at which the backward pass first needed something saved."""
+        self.gradients: set[int] = set()
+        self.casts: dict[str, Tensor] = {}
+        """Autocast's cache of 16-bit copies of trainable float32 parameters, alive until autocast ends."""
+        self.parameter_gradients: dict[str, Tensor] = {}
+        self._nodes: list[Node] = []
+        self.input_gradients: list[Tensor] = []
+        """Gradients of the inputs from outside, after a backward pass."""
+
+    # -- buffers ---------------------------------------------------------------------------------
+
+    def allocated(self, size: Size, label: str) -> int:
+        """Note a new buffer of `size` bytes; its index."""
+        index = len(self.sizes)
+        self.sizes.append(size)
+        self.labels.append(label)
+        self.events.append(index + 1)
+        return index
+
+    def freed(self, index: int) -> None:
+        """Note that buffer `index` is free."""
+        self.events.append(-index - 1)
+
+    def new(self, rows: Size, cols: int, dtype: str, op: str) -> Tensor:
+        """A new tensor with a buffer of its own, outside the graph. `op` names it in tables."""
+        tensor = Tensor(self, rows, cols, dtype)
+        self.shapes.append((rows, cols, dtype))
+        tensor.storage = Storage(self, tensor.size, f"{self.scope}: {op}" if self.scope else op)
+        return tensor
+
+    @contextmanager
+    def module(self, name: str) -> Iterator[None]:
+        """Name the module whose operations follow, for the labels of buffers."""
+        before, self.scope = self.scope, name
+        try:
+            yield
+        finally:
+            self.scope = before
+
+    # -- the graph -------------------------------------------------------------------------------
+
+    def record(
+        self, outputs: Iterable[Tensor], inputs: Iterable[Tensor | None], backward: Backward, saved: Iterable[Tensor]
+    ) -> None:
+        """Put an operation into the graph: `backward` runs it in reverse and needs `saved`."""
+        edges = [
+            (tensor.node, tensor.output) if tensor is not None and tensor.requires_grad and tensor.node else None
+            for tensor in inputs
+        ]
+        outs = list(outputs)
+        node = Node(edges, backward, len(outs), "")
+        self._nodes.append(node)
+        for position, tensor in enumerate(outs):
+            tensor.requires_grad = True
+            tensor.node = node
+            tensor.output = position
+        kept = list(saved)
+        for tensor in kept:
+            if tensor.storage is not None:
+                self.saved.setdefault(tensor.storage.index, self.scope)
+        if kept:
+            node.saves = True
+            # inputs are saved before the operator runs, results after
+            result = outs[0].storage
+            after = result is None or any(tensor.storage is result for tensor in kept)
+            self.last_save = len(self.events) if after else self.events.index(result.index + 1)
+
+    def records(self, *inputs: Tensor | None) -> bool:
+        """Whether an operation on `inputs` is recorded in the graph."""
+        return self.grad_enabled and any(tensor is not None and tensor.requires_grad for tensor in inputs)
+
+    def input(self, rows: Size, cols: int, dtype: str, *, requires_grad: bool) -> Tensor:
+        """A tensor that comes from outside: the output of the block before."""
+        tensor = self.new(rows, cols, dtype, "input")
+        tensor.requires_grad = requires_grad
+        if requires_grad:
+            tensor.node = Node([], None, 1, "")
+        return tensor
+
+    def parameter(self, name: str, rows: int, cols: int, dtype: str, *, requires_grad: bool) -> Tensor:
+        """A parameter: its memory is counted with the weights, its gradient here."""
+        tensor = Tensor(self, ONE.times(rows), cols, dtype, requires_grad=requires_grad)
+        if requires_grad:
+            tensor.node = Node([], None, 1, name)
+        return tensor
+
+    def backward(self, root: Node | None, output: int, gradients: list[Tensor]) -> None:
+        """Run the graph in reverse from output `output` of node `root`, freeing as PyTorch does.
+
+        gradients: a list with the gradient of that output, which is taken out of it: nothing but the graph may
+        hold it.
+        """
+        if root is None:
+            return
+        pending: dict[tuple[int, int], Tensor] = {(id(root), output): gradients.pop()}
+        while self._nodes:
+            node = self._nodes.pop()
+            grads = [pending.pop((id(node), position), None) for position in range(node.outputs)]
+            if node.backward is None or all(grad is None for grad in grads):
+                continue
+            if node.saves and self.first_unpack is None:
+                self.first_unpack = len(self.events)
+            results = node.backward(*grads)
+            # autograd frees what the node saved before it hands the gradients on
+            grads.clear()
+            node.backward = None
+            for edge, result in zip(node.edges, results, strict=True):
+                if edge is not None and result is not None:
+                    self._hand_on(pending, edge, result)
+            result = None
+            results = ()
+        self.input_gradients.extend(pending.values())
+
+    def _hand_on(
+        self, pending: dict[tuple[int, int], Tensor], edge: tuple[Node, int], gradient: Tensor
+    ) -> None:
+        node, output = edge
+        if node.parameter:
+            self._accumulate(node.parameter, gradient)
+            return
+        key = (id(node), output)
+        before = pending.get(key)
+        if before is None:
+            pending[key] = gradient
+        elif not _exclusive(before):
+            # InputBuffer::accumulate adds in place only into a buffer that nobody else holds
+            pending[key] = self.new(before.rows, before.cols, before.dtype, "gradient sum")
+
+    def _accumulate(self, name: str, gradient: Tensor) -> None:
+        if self.accumulating or gradient.storage is None:
+            return
+        if name not in self.parameter_gradients:
+            self.gradients.add(gradient.storage.index)
+            self.parameter_gradients[name] = gradient
+
+    # -- reading it ------------------------------------------------------------------------------
+
+    def peaks(self, start: int, stop: int, *, since: int | None = None) -> list[dict[str, Size]]:
+        """The largest ledgers (component -> bytes) between positions `since` and `stop` of `events`.
+
+        Only buffers allocated after `start` (which `since` defaults to) count. None of the ledgers returned
+        is smaller than another for every batch and sequence length.
+        """
+        since = start if since is None else since
+        live: dict[str, Size] = {}
+        counted: set[int] = set()
+        best: list[tuple[Size, dict[str, Size]]] = []
+        sum_ = ZERO
+        grown = False
+        for position, event in enumerate(self.events[start:stop], start):
+            index = abs(event) - 1
+            if position == since or (grown and event < 0):
+                _keep_largest(best, sum_, live)
+                grown = False
+            if event < 0 and index not in counted:
+                continue
+            size = self.sizes[index] if event > 0 else self.sizes[index].times(-1)
+            component = self.component(index)
+            live[component] = live.get(component, ZERO).plus(size)
+            sum_ = sum_.plus(size)
+            if event > 0:
+                counted.add(index)
+                grown = position >= since
+        if grown or not best:
+            _keep_largest(best, sum_, live)
+        return [ledger for _, ledger in best]
+
+    def alive(self, start: int, stop: int) -> dict[str, Size]:
+        """What was allocated after `start` and is still there at `stop`, by component."""
+        indices: set[int] = set()
+        for event in self.events[start:stop]:
+            if event > 0:
+                indices.add(event - 1)
+            else:
+                indices.discard(-event - 1)
+        ledger: dict[str, Size] = {}
+        for index in indices:
+            component = self.component(index)
+            ledger[component] = ledger.get(component, ZERO).plus(self.sizes[index])
+        return ledger
+
+    def is_saved(self, tensor: Tensor) -> bool:
+        """Whether autograd keeps the buffer of `tensor` for the backward pass."""
+        return tensor.storage is not None and tensor.storage.index in self.saved
+
+    def component(self, index: int) -> str:
+        """What buffer `index` is for."""
+        if index in self.gradients:
+            return GRADIENT
+        return SAVED if index in self.saved else TEMPORARY
+
+
+def _keep_largest(best: list[tuple[Size, dict[str, Size]]], size: Size, ledger: dict[str, Size]) -> None:
+    if any(other.dominates(size) for other, _ in best):
+        return
+    best[:] = [pair for pair in best if not size.dominates(pair[0])]
+    best.append((size, dict(ledger)))
+
+
+def _exclusive(tensor: Tensor) -> bool:
+    # held by: the table of pending gradients, the caller's variable, this one, getrefcount's own
+    return sys.getrefcount(tensor) <= 4 and (tensor.storage is None or sys.getrefcount(tensor.storage) <= 2)

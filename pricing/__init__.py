@@ -1,0 +1,1 @@
+"""What a run costs: dated offers and quotes. Empty until time and price are planned."""

@@ -1,0 +1,1 @@
+"""How we know: published measurements, and the score of the planner against them."""

@@ -1,0 +1,1 @@
+"""What the reader sees: a plan on the terminal and as JSON."""

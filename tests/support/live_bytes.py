@@ -1,0 +1,72 @@
+"""The independent source of memory figures: a real training step on CPU tensors, every buffer followed.
+
+A dispatch mode sees each new storage and a weak reference sees it die, so that live bytes are known at
+every operation. What a kernel allocates inside itself is not seen, on the CPU as on fake tensors.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of storages made inside it, and the most there were."""
+
+    def __init__(self, ignore: list[torch.Tensor]) -> None:
+        super().__init__()
+        self._ignored = {tensor.untyped_storage()._cdata for tensor in ignore}
+        self._sizes: dict[int, int] = {}
+        self.now = 0
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor):
+                self._see(leaf.untyped_storage())
+        return out
+
+    def _see(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self._sizes or key in self._ignored:
+            return
+        self._sizes[key] = storage.nbytes()
+        self.now += storage.nbytes()
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self.now -= self._sizes.pop(key, 0)
+
+
+def _dropout_as_on_cuda(
+    input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> torch.Tensor:
+    # the CPU saves a mask in the input's dtype; CUDA's operator, which also runs here, a boolean one
+    return torch.native_dropout(input, p, True)[0] if training and p > 0 else input
+
+
+def step_peak(
+    model: torch.nn.Module, *, batch: int, sequence: int, mask: bool = False, autocast: bool = False
+) -> int:
+    """Most bytes alive in one forward and backward pass, beside parameters, buffers and token ids.
+
+    mask: whether the batch comes with an attention mask (of ones), as a padded one does.
+    """
+    ids = torch.zeros(batch, sequence, dtype=torch.long)
+    inputs = {"input_ids": ids, "labels": ids}
+    if mask:
+        inputs["attention_mask"] = torch.ones(batch, sequence, dtype=torch.long)
+    live = LiveBytes([*model.parameters(), *model.buffers(), *inputs.values()])
+    model.train()
+    with live, mock.patch("torch.nn.functional.dropout", _dropout_as_on_cuda):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = model(**inputs).loss
+        loss.backward()
+    return live.peak
