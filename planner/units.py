@@ -10,7 +10,15 @@ MIB = 1024**2
 GIB = 1024**3
 GB = 10**9
 
-DTYPE_BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2, "float8": 1, "int8": 1}
+DTYPE_BYTES: dict[str, int] = {
+    "float32": 4,
+    "bfloat16": 2,
+    "float16": 2,
+    "float8": 1,
+    "int8": 1,
+    "int32": 4,
+    "int64": 8,
+}
 """Bytes of one element, by the torch name of the dtype (without `torch.`)."""
 
 

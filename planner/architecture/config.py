@@ -93,6 +93,10 @@ class Config:
         """Whether `key` is there, with a value other than null."""
         return self._values.get(key) is not None
 
+    def states(self, key: str) -> builtins.bool:
+        """Whether `key` is there, if only as null: for keys whose null is not their default."""
+        return key in self._values
+
     @overload
     def int(
         self, *keys: str, minimum: builtins.int = 1, maximum: builtins.int | None = None

@@ -96,9 +96,12 @@ class Block:
     layers: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Architecture:
-    """A model's shape: every module with its parameters, and the program of its forward pass."""
+    """A model's shape: every module with its parameters, and the program of its forward pass.
+
+    Compared by identity: profiles are kept by architecture, and hashing every module would cost more than a plan.
+    """
 
     model_type: str
     hidden_size: int
@@ -123,6 +126,17 @@ class Architecture:
     """What a reader must know: a multimodal config of which only the text part is planned."""
     kv_width: int = 0
     """Width of one layer's keys (num_key_value_heads * head_dim): what prefix tuning learns per token."""
+    rotary_dtype: str | None = None
+    """Dtype of the rotary tables, where they are not in that of the residual stream (OLMo: float32)."""
+    rotary_sets: int = 1
+    """Pairs of rotary tables: models whose sliding-window layers rotate otherwise make two."""
+    attention: tuple[str, ...] = ("eager", "sdpa", "flash_attention_2", "flash_attention_3")
+    """Values of `attn_implementation` that transformers takes for this family."""
+    mask: Literal["where needed", "always", "boolean"] = "where needed"
+    """When attention gets a mask: where its implementation needs one; always (Falcon, whatever the kernel); or
+    always a boolean one, which is saved (MPT)."""
+    attention_windows: tuple[int | None, ...] = (None,)
+    """The attention masks a forward pass makes: the window (or chunk) of local attention, None for full."""
 
     @property
     def num_layers(self) -> int:
@@ -142,4 +156,5 @@ class Architecture:
         for block in self.blocks:
             for layer in block.layers:
                 for module in block.modules:
-                    yield f"{self.block_prefix}.{layer}.{module.name}", module
+                    # a parameter of the block itself belongs to a module without a name
+                    yield f"{self.block_prefix}.{layer}.{module.name}".removesuffix("."), module

@@ -31,22 +31,62 @@ class Forward(Protocol):
         """Llama's RMS norm (`weight * x.to(dtype)`) with the parameter `name`.weight."""
         ...
 
+    def offset_rms_norm(self, name: str, x: Tensor, *, groups: int = 1) -> Tensor:
+        """Gemma's RMS norm (`((1 + weight) * x).to(dtype)`) with the parameter `name`.weight."""
+        ...
+
     def layer_norm(self, name: str, x: Tensor) -> Tensor:
         """`nn.LayerNorm` with the parameters of module `name`."""
         ...
 
     def gated(self, gate: str, up: str, x: Tensor, *, activation: str = "silu") -> Tensor:
-        """activation(gate(x)) * up(x) for two linear modules; activation: silu, gelu or gelu_pytorch_tanh."""
+        """activation(gate(x)) * up(x) for two linear modules; activation: one of `activations.ACTIVATIONS`."""
+        ...
+
+    @property
+    def rotary_tables(self) -> tuple[Tensor, Tensor]:
+        """cos and sin, S x `rotary_width` each, for a family that does more than `rotary` with them."""
         ...
 
     def rotary(self, x: Tensor, *, width: int | None = None) -> Tensor:
         """Rotary position embedding of q or k; width: how many columns are rotated, in all heads."""
         ...
 
+    def hold(self, tensor: Tensor) -> None:
+        """Keep `tensor` until the forward pass ends: a local variable of the model's own `forward` does."""
+        ...
+
+    @property
+    def eager(self) -> bool:
+        """Whether attention is eager, for a family whose eager attention is written in a way of its own."""
+        ...
+
+    @property
+    def mask(self) -> Tensor | None:
+        """The attention mask, for such a family."""
+        ...
+
     def attention(
-        self, q: Tensor, k: Tensor, v: Tensor, heads: Heads, *, dropout: float = 0.0, softcap: bool = False
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        heads: Heads,
+        *,
+        dropout: float = 0.0,
+        softcap: bool = False,
+        upcast: bool = True,
+        window: int | None = None,
+        head_major: bool = False,
+        sinks: Tensor | None = None,
     ) -> Tensor:
-        """The run's attention implementation; the result is T x heads*value_dim."""
+        """The run's attention implementation; the result is T x heads*value_dim.
+
+        softcap, upcast: what eager attention does to its scores: caps them, takes their softmax in float32.
+        window: that of a layer with local attention, one of the architecture's `attention_windows`. head_major:
+        q lies in memory head by head, as `torch.cat` leaves it (partial rotary embeddings), not token by token.
+        sinks: GPT-OSS's learned sink of each head, which eager attention counts in its softmax.
+        """
         ...
 
 

@@ -6,11 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from planner.architecture.modules import Module
-from planner.methods import Method
+from planner.memory.kernels import patches_of
+from planner.methods import Method, method_of
+from planner.methods.base import kept_dtype
 from planner.quantization import Scheme
 from planner.run import TrainingRun
-from planner.tape import SCORES, SEQUENCE, Tape, Tensor, layers, ops
+from planner.tape import (
+    ONE,
+    SCORES,
+    SEQUENCE,
+    TOKENS,
+    Size,
+    Tape,
+    Tensor,
+    activations,
+    fused,
+    gemma,
+    layers,
+    ops,
+)
 from planner.tape.attention import Heads, eager_attention, fused_attention, rotary
+from planner.tape.sinks import sink_attention
 
 
 @dataclass(slots=True)
@@ -22,13 +38,16 @@ class Shared:
     mask: Tensor | None
     grouped_attention: bool
     """Whether the attention kernel takes fewer k and v heads than q heads as they are."""
+    local_mask: Tensor | None = None
+    """The mask of layers with local attention."""
 
 
 class BlockForward:
     """`planner.architecture.program.Forward` for the modules of one block (or for the head).
 
     targets: names, among `modules`, that the method wraps. copies: names in `modules_to_save`.
-    quantized: names whose weight is quantised.
+    quantized: names whose weight is quantised. parameters: names of parameters that the method wraps by
+    themselves -> rank.
     """
 
     def __init__(
@@ -43,6 +62,8 @@ class BlockForward:
         copies: frozenset[str],
         quantized: frozenset[str],
         shared: Shared,
+        parameters: Mapping[str, int],
+        model_type: str,
     ) -> None:
         self.tape = tape
         self.run = run
@@ -53,6 +74,13 @@ class BlockForward:
         self._copies = copies
         self._quantized = quantized
         self._shared = shared
+        self._parameters = parameters
+        self.model_type = model_type
+        self.patches = patches_of(run, model_type)
+        self.held: list[Tensor] = []
+        """What frames around the modules hold until the forward pass of the whole model ends."""
+        self.prefix: Tensor | None = None
+        """Learned keys and values of all layers, until the last layer's attention has read them."""
 
     def linear(self, name: str, x: Tensor) -> Tensor:
         """The module `name` applied to x: plain or quantised, with what the method adds."""
@@ -70,16 +98,16 @@ class BlockForward:
             return ops.add(out, bias) if bias is not None and bias.requires_grad else out
         return layers.linear(x, self.parameter(f"{name}.weight"), bias)
 
-    def plain_linear(self, module: Module, x: Tensor) -> Tensor:
-        """`F.linear` with the frozen weight of a module in x's dtype, without its bias (DoRA's own product)."""
-        weight = self.tape.parameter(
-            "", module.out_features, module.in_features, x.dtype, requires_grad=False
-        )
-        return layers.linear(x, weight)
+    def touches(self, name: str) -> bool:
+        """Whether the method wraps module `name`."""
+        return name in self._targets
 
-    def copies_weight(self, module: Module, dtype: str) -> bool:
-        """Whether reading the weight of `module` in `dtype` makes a copy of it."""
-        return module.name in self._quantized or self.run.base_dtype != dtype
+    def weight_copy(self, name: str, module: Module, dtype: str) -> Tensor:
+        """The frozen weight of module `name` in `dtype`: a copy where it is quantised or of another dtype."""
+        rows, cols = module.out_features, module.in_features
+        if name not in self._quantized and kept_dtype(self.run) == dtype:
+            return self.tape.parameter("", rows, cols, dtype, requires_grad=False)
+        return self.tape.new(ONE.times(rows), cols, dtype, "copy of the weight")
 
     def parameter(self, name: str) -> Tensor:
         """A parameter of the base model by its name: `input_layernorm.weight`."""
@@ -87,19 +115,17 @@ class BlockForward:
         module = self._modules[module_name]
         shape = dict(module.parameters)[parameter]
         copied = module_name in self._copies
-        trained = copied or parameter in self._method.trains(module_name, module, self.run)
+        trained = copied or parameter in self._method.trains(
+            module, self.run, wrapped=module_name in self._targets
+        )
         if module.kind in ("linear", "conv1d") and parameter == "weight":
             rows, cols = module.out_features, module.in_features
         else:
             rows = 1 if len(shape) == 1 else shape[0]
             cols = shape[-1] if len(shape) <= 2 else shape[1] * shape[2]
-        return self.tape.parameter(name, rows, cols, self.base_dtype(module_name), requires_grad=trained)
-
-    def base_dtype(self, module_name: str) -> str:
-        """Dtype of the base parameters of a module: float32 after `prepare_model_for_kbit_training`."""
-        if self.run.prepare_kbit and self.run.quantization not in ("gptq", "awq"):
-            return "float32"
-        return self.run.base_dtype
+        tensor = self.tape.parameter(name, rows, cols, kept_dtype(self.run), requires_grad=trained)
+        rank = self._parameters.get(name)
+        return tensor if rank is None else self._method.parameter(self, name, shape, rank, tensor)
 
     def adapter(self, module_name: str, tensor: str, rows: int, cols: int) -> Tensor:
         """A trainable tensor that the method added at a module."""
@@ -110,7 +136,18 @@ class BlockForward:
     def rms_norm(self, name: str, x: Tensor, *, groups: int = 1) -> Tensor:
         """Llama's RMS norm with the weight of module `name`."""
         with self.tape.module(name):
-            return layers.rms_norm(x, self.parameter(f"{name}.weight"), groups=groups)
+            weight = self.parameter(f"{name}.weight")
+            if self.patches and groups == 1:
+                return fused.rms_norm(x, weight, in_place=self.patches.norm_in_place)
+            return layers.rms_norm(x, weight, groups=groups)
+
+    def offset_rms_norm(self, name: str, x: Tensor, *, groups: int = 1) -> Tensor:
+        """Gemma's RMS norm with the weight of module `name`."""
+        with self.tape.module(name):
+            weight = self.parameter(f"{name}.weight")
+            if self.patches and groups == 1:
+                return fused.rms_norm(x, weight, in_place=self.patches.norm_in_place)
+            return gemma.rms_norm(x, weight, groups=groups)
 
     def layer_norm(self, name: str, x: Tensor) -> Tensor:
         """`nn.LayerNorm` with the parameters of module `name`."""
@@ -121,49 +158,144 @@ class BlockForward:
 
     def gated(self, gate: str, up: str, x: Tensor, *, activation: str = "silu") -> Tensor:
         """activation(gate(x)) * up(x); the gate itself is gone when up(x) is made, unless it is saved."""
-        activated = ops.saves_input(self.linear(gate, x), activation)
+        if self.patches:
+            return fused.gated_product(self.linear(gate, x), self.linear(up, x))
+        activated = activations.activation(activation, self.linear(gate, x))
         return ops.mul(activated, self.linear(up, x))
+
+    @property
+    def rotary_tables(self) -> tuple[Tensor, Tensor]:
+        """cos and sin, S x the program's `rotary_width` each."""
+        if self._shared.cos is None or self._shared.sin is None:
+            raise AssertionError("a program without a rotary_width asked for its rotary tables")
+        return self._shared.cos, self._shared.sin
 
     def rotary(self, x: Tensor, *, width: int | None = None) -> Tensor:
         """Rotary embedding of q or k."""
         if self._shared.cos is None or self._shared.sin is None:
             return x
+        if self.patches:
+            return fused.rotary(x, self._shared.cos, self._shared.sin)
         return rotary(x, self._shared.cos, self._shared.sin, width=width)
 
+    def hold(self, tensor: Tensor) -> None:
+        """Keep `tensor` until the forward pass of the whole model ends."""
+        self.held.append(tensor)
+
+    @property
+    def eager(self) -> bool:
+        """Whether the run's attention is eager."""
+        return self.run.attention == "eager"
+
+    @property
+    def mask(self) -> Tensor | None:
+        """The attention mask of full attention."""
+        return self._shared.mask
+
     def attention(
-        self, q: Tensor, k: Tensor, v: Tensor, heads: Heads, *, dropout: float = 0.0, softcap: bool = False
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        heads: Heads,
+        *,
+        dropout: float = 0.0,
+        softcap: bool = False,
+        upcast: bool = True,
+        window: int | None = None,
+        head_major: bool = False,
+        sinks: Tensor | None = None,
     ) -> Tensor:
         """The run's attention implementation."""
+        mask = self._shared.mask if window is None else self._shared.local_mask
+        prefix = self._method.prefix_tokens(self.run)
+        if prefix:
+            k, v = self._after_prefix("keys", k, prefix), self._after_prefix("values", v, prefix)
         with self.tape.module("attention"):
+            if sinks is not None:
+                return sink_attention(q, k, v, sinks, heads, mask=mask, dropout=dropout)
             if self.run.attention == "eager":
                 return eager_attention(
-                    q, k, v, heads, mask=self._shared.mask, dropout=dropout, softcap=softcap
+                    q,
+                    k,
+                    v,
+                    heads,
+                    mask=mask,
+                    dropout=dropout,
+                    softcap=softcap,
+                    upcast=upcast,
+                    head_major=head_major,
                 )
-            if not self._shared.grouped_attention:
+            if mask is not None:
                 groups = heads.heads // heads.kv_heads
                 k, v = ops.expand_copy(k, groups), ops.expand_copy(v, groups)
             if self.tape.autocast:
                 q, k, v = (ops.to(x, self.tape.autocast) for x in (q, k, v))
-            return fused_attention(q, k, v, heads, self._shared.mask)
+            out = fused_attention(q, k, v, heads, mask)
+            # flash attention lays its result out like q (`mha_fwd`), the kernel that takes a mask token by token
+            return ops.contiguous(out) if head_major and mask is None else out
+
+    def _after_prefix(self, name: str, x: Tensor, tokens: int) -> Tensor:
+        """`DynamicCache.update`: the learned prefix and x in one buffer, which the cache holds.
+
+        The prefix is a view of one tensor for all layers; what flows back into it waits, copied, for the
+        gradients of the other layers.
+        """
+        rows = Size(batch=tokens)
+        prefix = self.tape.parameter(f"prefix {name}", 0, x.cols, x.dtype, requires_grad=True)
+        out = self.tape.new(x.rows.plus(rows), x.cols, x.dtype, f"prefix and {name}")
+        if self.tape.records(prefix):
+            before = ops.meta(x) if x.requires_grad else None
+
+            def backward(grad: Tensor) -> tuple[Tensor, Tensor | None]:
+                own = self.tape.new(rows, grad.cols, grad.dtype, "gradient of the prefix")
+                if before is None:
+                    return own, None
+                return own, Tensor(self.tape, before.rows, before.cols, grad.dtype, storage=grad.storage)
+
+            self.tape.record([out], [prefix, x], backward, [])
+        self.hold(out)
+        return out
 
 
-def shared_tensors(tape: Tape, run: TrainingRun, head_dim: int, dtype: str) -> Shared:
-    """The rotary tables (S x head_dim each) and, where the run has one, the attention mask.
+def shared_tensors(
+    tape: Tape,
+    run: TrainingRun,
+    head_dim: int,
+    dtype: str,
+    windows: tuple[int | None, ...] = (None,),
+    rotary_dtype: str | None = None,
+    masked: str = "where needed",
+) -> Shared:
+    """The rotary tables (S x head_dim each) and, where the run has them, the attention masks.
 
-    Source: transformers 5.23: `create_causal_mask` returns no mask to SDPA and flash attention when nothing is
-    padded (one sequence, or packed ones), and a boolean B x S x S one to SDPA otherwise; `use_gqa_in_sdpa`.
+    windows, rotary_dtype, masked: those of the architecture (`attention_windows`, `rotary_dtype`, `mask`).
     """
     cos = sin = None
     if head_dim:
         with tape.module("rotary embedding"):
-            cos = tape.new(SEQUENCE, head_dim, dtype, "cos")
-            sin = tape.new(SEQUENCE, head_dim, dtype, "sin")
-    padded = run.micro_batch_size > 1 and not run.packing
-    mask = None
-    if run.attention == "eager":
-        with tape.module("attention mask"):
-            mask = tape.new(SCORES, 1, dtype, "additive mask")
-    elif run.attention == "sdpa" and padded:
-        with tape.module("attention mask"):
-            mask = tape.new(SCORES, 1, "int8", "boolean mask")
-    return Shared(cos, sin, mask, grouped_attention=mask is None)
+            cos = tape.new(SEQUENCE, head_dim, rotary_dtype or dtype, "cos")
+            sin = tape.new(SEQUENCE, head_dim, rotary_dtype or dtype, "sin")
+    mask = _mask(tape, run, None, dtype, masked) if None in windows else None
+    window = next((window for window in windows if window is not None), None)
+    local_mask = _mask(tape, run, window, dtype, masked) if window is not None else None
+    return Shared(cos, sin, mask, grouped_attention=mask is None, local_mask=local_mask)
+
+
+def _mask(tape: Tape, run: TrainingRun, window: int | None, dtype: str, masked: str) -> Tensor | None:
+    """One attention mask of the whole model, None where the kernel needs none.
+
+    Source: transformers 5.23, `masking_utils.py`: flash attention never gets one and eager attention always,
+    an additive one. SDPA gets a boolean B x S x S one where something is padded or the sequence reaches
+    the window (`_ignore_causal_mask_sdpa`); with it, k and v have to be repeated (`use_gqa_in_sdpa`).
+    """
+    prefix = method_of(run).prefix_tokens(run)
+    rows = SCORES.plus(TOKENS.times(prefix))
+    with tape.module("attention mask"):
+        if run.attention == "eager":
+            return tape.new(rows, 1, "int8" if masked == "boolean" else dtype, "attention mask")
+        padded = run.micro_batch_size > 1 and not run.packing
+        reached = window is not None and run.sequence_length >= window
+        if run.attention == "sdpa" and (padded or reached or prefix or masked == "always"):
+            return tape.new(rows, 1, "int8", "boolean mask")
+    return None

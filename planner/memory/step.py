@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from planner.architecture.modules import Architecture
+from planner.architecture.program import Program
 from planner.errors import Abstention
-from planner.memory.blocks import BlockProfile, Ledger, plus, profile_block, profile_head, profile_start
+from planner.memory.blocks import BlockProfile, HeadProfile, Ledger, plus, profile_block, profile_head, profile_start
+from planner.memory.supported import with_supported_attention
 from planner.memory.wiring import wire_blocks, wire_outer
 from planner.methods import method_of
 from planner.run import TrainingRun
-from planner.tape import Size
+from planner.tape import ZERO, Size
 from planner.tape.size import total
-from planner.tape.tape import GRADIENT, TEMPORARY
+from planner.tape.tape import GRADIENT, SAVED, TEMPORARY
 
 END_OF_FORWARD = "end_of_forward"
 LOSS_INSTANT = "loss"
@@ -27,14 +29,21 @@ MIDDLE_BACKWARD = "middle_backward_block"
 LAST_BACKWARD = "last_backward_block"
 
 
+Candidate = tuple[Size, Ledger]
+"""A ledger that can be the largest of its instant, for some batch and sequence length, with its total."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepProfile:
     """What a step allocates beside weights and optimizer states."""
 
-    instants: tuple[tuple[str, tuple[tuple[Size, Ledger], ...]], ...]
+    instants: tuple[tuple[str, tuple[Candidate, ...]], ...]
     """For each instant, the ledgers that can be its largest, with their totals."""
     blocks: tuple[tuple[str, int, BlockProfile], ...]
     """Kind of block, how many there are of it, and its profile."""
+    head: HeadProfile
+    shared: Ledger
+    """Rotary tables (and, with checkpointing, the attention mask)."""
 
 
 def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
@@ -42,12 +51,8 @@ def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
 
     Raises `Abstention` where no activation table covers the family or the run.
     """
-    program = architecture.program
-    if program is None:
-        raise Abstention(
-            f"no activation table covers '{architecture.model_type}' ({architecture.no_program_reason})",
-            way_out="its parameters and weights are counted",
-        )
+    program = program_of(architecture)
+    run = with_supported_attention(architecture, run)
     method = method_of(run)
     targets = method.targets(architecture, run)
     outer = wire_outer(architecture, run, targets)
@@ -77,23 +82,41 @@ def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
         for profile in profiles.values():
             count = sum(by_layer[layer] is profile for layer in variant.layers)
             kinds.append((variant.block.kind, count, profile))
-    order = [by_layer[layer] for layer in sorted(by_layer)]
+    # a block that runs nothing (cross-attention without an image) is not even checkpointed
+    order = [by_layer[layer] for layer in sorted(by_layer) if by_layer[layer].backward]
     head = profile_head(architecture, program, run, outer, dtype=dtype)
     instants: dict[str, list[Ledger]] = {}
-    _forward(instants, order, plus(start.shared, start.mask))
+    instants[END_OF_FORWARD] = list(start.forward)
+    _forward(instants, order, plus(plus(start.shared, start.mask), start.forward_only))
     everything = _sum(profile.kept for profile in order)
     casts = _sum(profile.forward_only for profile in order)
+    casts = plus(casts, start.forward_only)
     before = plus(everything, start.shared)
     # autocast ends, and with it its cache of casts, between the loss and its backward pass
     instants[LOSS_INSTANT] = [
         *(plus(plus(before, casts), ledger) for ledger in head.forward),
         *(plus(before, ledger) for ledger in head.backward),
     ]
-    _backward(instants, order, start.shared, head.gradients)
+    gradients = _backward(instants, order, start.shared, head.gradients)
+    last = plus(start.shared, {GRADIENT: gradients})
+    instants[LAST_BACKWARD].extend(plus(last, ledger) for ledger in start.backward)
     return StepProfile(
-        tuple((name, _largest(ledgers)) for name, ledgers in instants.items()),
+        tuple((name, largest(ledgers)) for name, ledgers in instants.items()),
         tuple(kinds),
+        head,
+        start.shared,
     )
+
+
+def program_of(architecture: Architecture) -> Program:
+    """The forward program of a model. Raises `Abstention` where no activation table covers its family."""
+    if architecture.program is None:
+        raise Abstention(
+            f"no activation table covers the architecture '{architecture.model_type}' "
+            f"({architecture.no_program_reason})",
+            way_out="choose a model of a covered family (`lora-plan models` says which)",
+        )
+    return architecture.program
 
 
 def _forward(instants: dict[str, list[Ledger]], order: list[BlockProfile], shared: Ledger) -> None:
@@ -101,6 +124,9 @@ def _forward(instants: dict[str, list[Ledger]], order: list[BlockProfile], share
     before: Ledger = shared
     ledgers = instants.setdefault(END_OF_FORWARD, [])
     for position, profile in enumerate(order):
+        if position == 1 and not order[0].keeps_input:
+            # the model's frame holds it to the end (`inputs_embeds`)
+            before = plus(before, {TEMPORARY: order[0].input})
         if last[id(profile)] == position:
             stream = plus(before, {TEMPORARY: profile.input})
             ledgers.extend(plus(stream, ledger) for ledger in profile.forward)
@@ -109,26 +135,30 @@ def _forward(instants: dict[str, list[Ledger]], order: list[BlockProfile], share
 
 def _backward(
     instants: dict[str, list[Ledger]], order: list[BlockProfile], shared: Ledger, head_gradients: Size
-) -> None:
+) -> Size:
+    """The instants of the backward pass; the gradients of parameters after it."""
     first = {id(profile): position for position, profile in reversed(list(enumerate(order)))}
     last = {id(profile): position for position, profile in enumerate(order)}
     prefix: list[Ledger] = [shared]
     for profile in order[:-1]:
         prefix.append(plus(prefix[-1], profile.kept))
     gradients = head_gradients
+    on_context = ZERO
     for position in range(len(order) - 1, -1, -1):
         profile = order[position]
         if position in (first[id(profile)], last[id(profile)]):
-            before = plus(prefix[position], {GRADIENT: gradients})
+            before = plus(prefix[position], {GRADIENT: gradients, SAVED: on_context})
             name = _instant_of(position, len(order))
             instants.setdefault(name, []).extend(plus(before, ledger) for ledger in profile.backward)
         gradients = gradients.plus(profile.gradients)
+        on_context = on_context.plus(profile.on_context)
+    return gradients
 
 
 def _instant_of(position: int, blocks: int) -> str:
-    if position == blocks - 1:
-        return FIRST_BACKWARD
-    return LAST_BACKWARD if position == 0 else MIDDLE_BACKWARD
+    if position == 0:
+        return LAST_BACKWARD
+    return FIRST_BACKWARD if position == blocks - 1 else MIDDLE_BACKWARD
 
 
 def _sum(ledgers: Iterator[Ledger]) -> Ledger:
@@ -138,7 +168,8 @@ def _sum(ledgers: Iterator[Ledger]) -> Ledger:
     return out
 
 
-def _largest(ledgers: list[Ledger]) -> tuple[tuple[Size, Ledger], ...]:
+def largest(ledgers: list[Ledger]) -> tuple[Candidate, ...]:
+    """The ledgers of which none is smaller than another for every batch and sequence length."""
     sized = [(total(ledger.values()), ledger) for ledger in ledgers]
     return tuple(
         (size, ledger)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from planner.architecture.modules import Architecture, Block, Module
 from planner.memory.blocks import Wiring
-from planner.methods import method_of
+from planner.methods import Wrapped, method_of
 from planner.quantization import is_quantized, scheme
 from planner.run import TrainingRun
 
@@ -23,20 +23,22 @@ class Variant:
 
 def wire_outer(architecture: Architecture, run: TrainingRun, targets: frozenset[str]) -> Wiring:
     """The wiring of the modules outside the blocks, under their full names."""
-    return _wiring(architecture, run, {module.name: module for module in architecture.outer}, "", targets)
+    touched = _touched(architecture, run, targets)
+    return _wiring(architecture, run, {module.name: module for module in architecture.outer}, "", touched)
 
 
 def wire_blocks(
     architecture: Architecture, run: TrainingRun, targets: frozenset[str]
 ) -> tuple[Variant, ...]:
     """The wirings of the blocks, in the order of their first layer."""
-    groups: dict[tuple[int, frozenset[str], frozenset[str]], list[int]] = {}
-    wirings: dict[tuple[int, frozenset[str], frozenset[str]], tuple[Block, Wiring]] = {}
+    touched = _touched(architecture, run, targets)
+    groups: dict[object, list[int]] = {}
+    wirings: dict[object, tuple[Block, Wiring]] = {}
     for position, block in enumerate(architecture.blocks):
         modules = {module.name: module for module in block.modules}
         for layer in block.layers:
-            wiring = _wiring(architecture, run, modules, f"{architecture.block_prefix}.{layer}.", targets)
-            key = (position, wiring.targets, wiring.copies)
+            wiring = _wiring(architecture, run, modules, f"{architecture.block_prefix}.{layer}.", touched)
+            key = (position, wiring.targets, wiring.copies, tuple(wiring.parameters.items()))
             groups.setdefault(key, []).append(layer)
             wirings.setdefault(key, (block, wiring))
     return tuple(Variant(*wirings[key], tuple(layers)) for key, layers in groups.items())
@@ -47,20 +49,27 @@ def _wiring(
     run: TrainingRun,
     modules: Mapping[str, Module],
     prefix: str,
-    targets: frozenset[str],
+    touched: Wrapped,
 ) -> Wiring:
     names = {name: prefix + name for name in modules}
     return Wiring(
-        method=method_of(run),
+        method=touched.method,
+        model_type=architecture.model_type,
         scheme=scheme(run.quantization),
-        targets=frozenset(name for name, full in names.items() if full in targets),
-        copies=frozenset(name for name, full in names.items() if in_modules_to_save(full, run)),
+        targets=frozenset(name for name, full in names.items() if full in touched.targets),
+        parameters={
+            name.removeprefix(prefix): rank
+            for name, rank in touched.parameters.items()
+            if name.startswith(prefix) and name.removeprefix(prefix).rpartition(".")[0] in modules
+        },
+        copies=frozenset(name for name, full in names.items() if full in touched.copies),
         quantized=frozenset(
             name for name, full in names.items() if is_quantized(architecture, full, modules[name], run)
         ),
     )
 
 
-def in_modules_to_save(name: str, run: TrainingRun) -> bool:
-    """Whether PEFT trains a full copy of the module `name` (`modules_to_save` matches ends of names)."""
-    return any(name == ending or name.endswith(f".{ending}") for ending in run.modules_to_save)
+def _touched(architecture: Architecture, run: TrainingRun, targets: frozenset[str]) -> Wrapped:
+    method = method_of(run)
+    parameters = dict(method.parameters(architecture, run))
+    return Wrapped(method, targets, parameters, method.copies(architecture, run))

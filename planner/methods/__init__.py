@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from planner.methods.base import AddedTensor, Method
+from planner.methods.base import AddedTensor, Method, Wrapped
 from planner.run import TrainingRun
 
 METHODS: dict[str, str] = {
@@ -16,10 +16,16 @@ METHODS: dict[str, str] = {
     "qlora": "lora",
     "dora": "lora",
     "rslora": "lora",
+    "ia3": "ia3",
+    "prompt_tuning": "prompt_tuning",
+    "prefix_tuning": "prefix_tuning",
+    "p_tuning": "p_tuning",
+    "ln_tuning": "ln_tuning",
+    "trainable_tokens": "trainable_tokens",
 }
 """`TrainingRun.method` -> module of this package."""
 
-__all__ = ["METHODS", "AddedTensor", "Method", "method_of"]
+__all__ = ["METHODS", "AddedTensor", "Method", "Wrapped", "method_of"]
 
 
 def method_of(run: TrainingRun) -> Method:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from planner.architecture.modules import Architecture, Module, Shape
+from planner.methods.saved_modules import saved_modules
 from planner.tape import Tensor
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AddedTensor:
-    """A trainable tensor that a method adds to the model."""
+    """A tensor that a method adds to the model."""
 
     name: str
     """Its name in the adapter file, after the name of the module it belongs to: `lora_A.weight`."""
@@ -26,6 +27,11 @@ class AddedTensor:
     saved: bool = True
     """Whether `save_pretrained` writes it."""
     trained: bool = True
+    """Whether it is a parameter with a gradient; else it is a buffer on the device."""
+    embedding: bool = False
+    """Whether it is the weight of an `nn.Embedding`."""
+    shared: bool = False
+    """Whether it is another tensor under a second name: no memory of its own, but written once more."""
 
     @property
     def count(self) -> int:
@@ -43,16 +49,33 @@ class Method:
         """Full names of the modules the method wraps. Raises `InputError` where a run's targets match none."""
         return frozenset()
 
-    def added(self, name: str, module: Module, run: TrainingRun) -> tuple[AddedTensor, ...]:
-        """Tensors added at a wrapped module; `name` is its name in its block, or its full name outside."""
+    def parameters(self, architecture: Architecture, run: TrainingRun) -> Mapping[str, int]:
+        """Full names of the parameters the method wraps by themselves (`target_parameters`) -> their rank."""
+        return {}
+
+    def copies(self, architecture: Architecture, run: TrainingRun) -> frozenset[str]:
+        """Full names of the modules of which a copy is trained in their place (`modules_to_save`)."""
+        return saved_modules(architecture, run)
+
+    def added(
+        self, architecture: Architecture, run: TrainingRun, name: str, module: Module
+    ) -> tuple[AddedTensor, ...]:
+        """Tensors added at a wrapped module; `name` is its full name in one of the layers it is in."""
         return ()
 
     def added_once(self, architecture: Architecture, run: TrainingRun) -> tuple[AddedTensor, ...]:
         """Tensors added to the model as a whole (prompt embeddings), under their names in the adapter file."""
         return ()
 
-    def trains(self, name: str, module: Module, run: TrainingRun) -> tuple[str, ...]:
-        """Names of the base parameters of `module` that are trained themselves (`bias="all"`, full)."""
+    def file_once(self, architecture: Architecture, run: TrainingRun) -> tuple[AddedTensor, ...]:
+        """What `save_pretrained` writes of them."""
+        return self.added_once(architecture, run)
+
+    def trains(self, module: Module, run: TrainingRun, *, wrapped: bool) -> tuple[str, ...]:
+        """Names of the base parameters of `module` that are trained themselves (`bias="all"`, full).
+
+        wrapped: whether the module is one of the targets.
+        """
         return ()
 
     def virtual_tokens(self, run: TrainingRun) -> int:
@@ -63,8 +86,36 @@ class Method:
         """Learned keys and values put before every sequence's own, in each layer (prefix tuning)."""
         return 0
 
+    def embed(
+        self, forward: BlockForward, architecture: Architecture, base: Callable[[], Tensor], *, wrapped: bool
+    ) -> Tensor:
+        """The input of the first block; `base()` is the model's own. wrapped: whether the embedding is a target."""
+        return base()
+
     def forward(
         self, forward: BlockForward, name: str, module: Module, x: Tensor, base: Callable[[Tensor], Tensor]
     ) -> Tensor:
         """The forward pass of a wrapped linear module; `base(x)` is that of the module itself."""
         return base(x)
+
+    def parameter(self, forward: BlockForward, name: str, shape: Shape, rank: int, base: Tensor) -> Tensor:
+        """What a wrapped parameter (`parameters`) is read as."""
+        return base
+
+
+class Wrapped(NamedTuple):
+    """What a run touches in a model: full names of modules and parameters."""
+
+    method: Method
+    targets: frozenset[str]
+    parameters: Mapping[str, int]
+    copies: frozenset[str]
+
+
+def kept_dtype(run: TrainingRun) -> str:
+    """Dtype of the base parameters that are not quantised.
+
+    `peft.utils.other.prepare_model_for_kbit_training` (0.21) casts them to float32, except in a GPTQ model.
+    """
+    upcast = run.prepare_kbit and run.quantization not in ("none", "gptq")
+    return "float32" if upcast else run.base_dtype

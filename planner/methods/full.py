@@ -16,7 +16,7 @@ class Full(Method):
 
     freezes_base = False
 
-    def trains(self, name: str, module: Module, run: TrainingRun) -> tuple[str, ...]:
+    def trains(self, module: Module, run: TrainingRun, *, wrapped: bool) -> tuple[str, ...]:
         return tuple(parameter for parameter, _ in module.parameters)
 
 

@@ -1,18 +1,21 @@
 """LoRA and its relatives on the same layer: QLoRA, DoRA, rsLoRA.
 
-Source: `peft/tuners/lora` (0.21): `layer.py`, `bnb.py`, `dora.py`, `variants.py`. rsLoRA changes only the
-scaling factor and costs nothing.
+Source: `peft/tuners/lora` (0.21): `layer.py`, `bnb.py`, `awq.py`, `gptq.py`. rsLoRA changes only the scaling
+factor and costs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from planner.architecture.modules import Architecture, Module
+from planner.architecture.modules import Architecture, Module, Shape
+from planner.errors import Abstention, InputError
 from planner.methods.base import AddedTensor, Method
-from planner.methods.targets import match_targets
-from planner.tape import ONE, Tensor, layers, ops
+from planner.methods.expert_targets import match_parameters, rewrite
+from planner.methods.lora_layers import dora, embedding_update, merged_matrix, merged_stack, update
+from planner.methods.targets import check_rank, match_targets
+from planner.tape import Tensor, ops
 
 if TYPE_CHECKING:
     from planner.memory.forward import BlockForward
@@ -23,10 +26,27 @@ class Lora(Method):
     """A product of two low-rank matrices beside each target."""
 
     def targets(self, architecture: Architecture, run: TrainingRun) -> frozenset[str]:
-        return match_targets(architecture, run)
+        chosen = rewrite(architecture, run).modules
+        if not chosen:
+            return frozenset()
+        return match_targets(architecture, run, ("linear", "conv1d", "embedding"), chosen)
 
-    def added(self, name: str, module: Module, run: TrainingRun) -> tuple[AddedTensor, ...]:
+    def parameters(self, architecture: Architecture, run: TrainingRun) -> Mapping[str, int]:
+        found = match_parameters(architecture, run, rewrite(architecture, run).parameters)
+        if found and (run.dropout or run.use_dora):
+            what = "DoRA" if run.use_dora else f"dropout {run.dropout:g}"
+            raise InputError(
+                f"target_modules of this model include '{next(iter(found))}', a parameter that is no layer of its "
+                f"own, on which PEFT does not support {what}; choose target_modules without it, or no {what}",
+                field="use_dora" if run.use_dora else "dropout",
+            )
+        return found
+
+    def added(
+        self, architecture: Architecture, run: TrainingRun, name: str, module: Module
+    ) -> tuple[AddedTensor, ...]:
         r, dtype = run.rank, run.adapter_dtype
+        check_rank(name, r, *module.weight)
         if module.kind == "embedding":
             tensors = [
                 AddedTensor("lora_embedding_A", (r, module.in_features), dtype),
@@ -41,96 +61,81 @@ class Lora(Method):
             tensors.append(AddedTensor("lora_magnitude_vector", (module.out_features,), dtype))
         return tuple(tensors)
 
-    def trains(self, name: str, module: Module, run: TrainingRun) -> tuple[str, ...]:
-        return ("bias",) if run.bias == "all" and module.bias else ()
+    def trains(self, module: Module, run: TrainingRun, *, wrapped: bool) -> tuple[str, ...]:
+        trained = run.bias == "all" or (run.bias == "lora_only" and wrapped)
+        return ("bias",) if trained and module.bias else ()
+
+    def embed(
+        self, forward: BlockForward, architecture: Architecture, base: Callable[[], Tensor], *, wrapped: bool
+    ) -> Tensor:
+        if not wrapped:
+            return base()
+        if forward.run.use_dora:
+            raise Abstention("the activations of DoRA on an embedding are not covered")
+        return embedding_update(forward, architecture, base())
 
     def forward(
         self, forward: BlockForward, name: str, module: Module, x: Tensor, base: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        if run_in_4bit(forward.run):
-            return self._forward_4bit(forward, name, module, x, base)
-        result = base(x)
-        dtype = result.dtype
-        x = ops.to(x, forward.run.adapter_dtype)
-        result = self._with_adapter(forward, name, module, x, result)
-        return ops.to(result, dtype)
-
-    def _forward_4bit(
-        self, forward: BlockForward, name: str, module: Module, x: Tensor, base: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        """`lora.Linear4bit`: a defensive clone of the result, and no cast of x inside autocast."""
-        result = base(x)
-        result = ops.contiguous(result)
-        dtype = result.dtype
-        if forward.tape.autocast is None:
+        if forward.run.quantization in ("none", "gptq"):
+            result = base(x)
+            dtype = result.dtype
             x = ops.to(x, forward.run.adapter_dtype)
-        if forward.run.use_dora:
-            return ops.to(self._dora(forward, name, module, x, result), dtype)
-        update = _update(forward, name, module, x)
-        if forward.tape.autocast is None:
-            update = ops.to(update, dtype)
-        return ops.add(result, update)
+            result = _adapted(forward, name, module, x, result)
+            return ops.to(result, dtype)
+        return _forward_bnb(forward, name, module, x, base)
 
-    def _with_adapter(
-        self, forward: BlockForward, name: str, module: Module, x: Tensor, result: Tensor
-    ) -> Tensor:
-        if forward.run.use_dora:
-            return self._dora(forward, name, module, x, result)
-        return ops.add(result, _update(forward, name, module, x))
-
-    def _dora(self, forward: BlockForward, name: str, module: Module, x: Tensor, result: Tensor) -> Tensor:
-        """`DoraLinearVariant.forward`: the magnitude rescales the base result, which is therefore kept."""
-        base_result: Tensor | None = result
-        if forward.run.dropout:
-            x = ops.dropout(x, forward.run.dropout)
-            base_result = None
-        _weight_norm(forward, name, module, x.dtype)
-        magnitude = ops.scale(forward.adapter(name, "lora_magnitude_vector", 1, module.out_features))
-        lora = layers.linear(layers.linear(x, _a(forward, name, module)), _b(forward, name, module))
-        if base_result is None:
-            base_result = forward.plain_linear(module, x)
-        first = ops.mul(ops.shift(magnitude), base_result)
-        second = ops.scale(ops.mul(magnitude, lora))
-        return ops.add(result, ops.add(first, second))
+    def parameter(self, forward: BlockForward, name: str, shape: Shape, rank: int, base: Tensor) -> Tensor:
+        if len(shape) == 3 and shape[0] > 1:
+            return merged_stack(forward, name, shape, rank, base)
+        return merged_matrix(forward, name, shape, rank, base)
 
 
 METHOD = Lora()
 
 
-def run_in_4bit(run: TrainingRun) -> bool:
-    """Whether targets are bitsandbytes 4-bit layers."""
-    return run.quantization in ("nf4", "fp4")
+def wrapped_parameter(name: str, shape: Shape, rank: int, dtype: str) -> tuple[AddedTensor, AddedTensor]:
+    """The tensors `ParamWrapper` adds for one parameter of `shape`, E x out x in or out x in.
 
-
-def _a(forward: BlockForward, name: str, module: Module) -> Tensor:
-    return forward.adapter(name, "lora_A.weight", forward.run.rank, module.in_features)
-
-
-def _b(forward: BlockForward, name: str, module: Module) -> Tensor:
-    return forward.adapter(name, "lora_B.weight", module.out_features, forward.run.rank)
-
-
-def _update(forward: BlockForward, name: str, module: Module, x: Tensor) -> Tensor:
-    """lora_B(lora_A(dropout(x))) * scaling"""
-    x = ops.dropout(x, forward.run.dropout)
-    inner = layers.linear(x, _a(forward, name, module), op="lora_A output")
-    del x
-    return ops.scale(layers.linear(inner, _b(forward, name, module), op="lora_B output"))
-
-
-def _weight_norm(forward: BlockForward, name: str, module: Module, dtype: str) -> None:
-    """`get_lora_weight` and `get_weight_norm`: the full update matrix, the weight in x's dtype and their sum.
-
-    They are detached, so all of it is free again when the norm is known; it is a forward peak.
+    (Where a family stores E x in x out, as GPT-OSS does, in and out change places; the count is the same.)
+    Raises `InputError` for a parameter of another rank than 2 or 3, which PEFT cannot wrap.
     """
-    tape = forward.tape
-    identity = tape.new(ONE.times(module.in_features), module.in_features, forward.run.adapter_dtype, "eye")
-    update = layers.linear(
-        layers.linear(identity, _a(forward, name, module)), _b(forward, name, module), op="DoRA update"
+    if len(shape) not in (2, 3):
+        raise InputError(
+            f"target_parameters matches '{name}' with {len(shape)} dimensions, but PEFT adapts matrices and stacks "
+            "of them; choose another parameter",
+            field="target_parameters",
+        )
+    experts = shape[0] if len(shape) == 3 else 1
+    rows, cols = shape[-2:]
+    check_rank(name.rpartition(".")[0], rank, rows, cols)
+    return (
+        AddedTensor("lora_A.weight", (rank * experts, cols), dtype),
+        AddedTensor("lora_B.weight", (rows, rank * experts), dtype),
     )
-    update = ops.to(update, dtype)
-    shape = (ONE.times(module.out_features), module.in_features)
-    weight = tape.new(*shape, dtype, "DoRA weight copy") if forward.copies_weight(module, dtype) else None
-    scaled = tape.new(*shape, dtype, "DoRA scaled update")
-    added = tape.new(*shape, dtype, "DoRA sum")
-    del identity, update, weight, scaled, added
+
+
+def _adapted(forward: BlockForward, name: str, module: Module, x: Tensor, result: Tensor) -> Tensor:
+    if forward.run.use_dora:
+        return ops.add(result, dora(forward, name, module, x, result))
+    return ops.add(result, update(forward, name, module, x))
+
+
+def _forward_bnb(
+    forward: BlockForward, name: str, module: Module, x: Tensor, base: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """`lora.Linear8bitLt`, `lora.Linear4bit` (with a defensive clone) and AWQ's: no cast inside autocast."""
+    result = base(x)
+    if forward.run.quantization in ("nf4", "fp4"):
+        result = ops.contiguous(result)
+    converts = forward.tape.autocast is None
+    dtype = result.dtype
+    if converts:
+        x = ops.to(x, forward.run.adapter_dtype)
+    if forward.run.use_dora:
+        result = ops.add(result, dora(forward, name, module, x, result))
+        return ops.to(result, dtype) if converts else result
+    output = update(forward, name, module, x)
+    if converts:
+        output = ops.to(output, dtype)
+    return ops.add(result, output)

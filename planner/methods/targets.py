@@ -1,65 +1,96 @@
 """Which modules `target_modules` names, resolved as PEFT resolves it.
 
-Source: `peft/tuners/tuners_utils.py`: a list matches whole names or the ends of names at a dot; a string is a
-regular expression for the whole name; `all-linear` is every linear layer but the output head.
+Source: `peft/tuners/tuners_utils.py` (0.21), `check_target_module_exists` and
+`_maybe_include_all_linear_layers`: a list matches whole names or the ends of names at a dot; a string is a regular
+expression for the whole name; `all-linear` is every linear layer but the output head.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from planner.architecture.modules import Architecture
-from planner.errors import InputError
+from planner.architecture.modules import Architecture, Kind, Module
+from planner.errors import Abstention, InputError
+from planner.methods.pattern import matching
+from planner.methods.saved_modules import around, excluded
 
 if TYPE_CHECKING:
     from planner.run import TrainingRun
 
-TARGETABLE = ("linear", "conv1d", "embedding")
+LINEAR: tuple[Kind, ...] = ("linear", "conv1d")
+EVERY: tuple[Kind, ...] = ("linear", "conv1d", "embedding", "norm", "experts", "router", "conv", "other")
+
+GATES = frozenset(("gate", "router", "shared_expert_gate"))
+"""Parts of the names of layers that score experts: as narrow as there are experts, whatever the rank."""
 
 
-def match_targets(architecture: Architecture, run: TrainingRun) -> frozenset[str]:
-    """Full names of the modules that `run.target_modules` selects.
+def match_targets(
+    architecture: Architecture,
+    run: TrainingRun,
+    kinds: tuple[Kind, ...],
+    chosen: str | Collection[str],
+) -> frozenset[str]:
+    """Full names of the modules of `kinds` that `chosen` selects; a module in `modules_to_save` is none of them.
 
-    Raises `InputError` where nothing matches, with the names that exist.
+    Raises `InputError` where nothing matches, with the names that exist, and where something matches that
+    the method cannot wrap, as PEFT does.
     """
-    names = {name: module for name, module in architecture.modules() if module.kind in TARGETABLE}
-    saved = tuple(run.modules_to_save)
-    chosen = run.target_modules
+    modules = dict(architecture.modules())
     if chosen == "all-linear":
         found = {
-            name
-            for name, module in names.items()
-            if module.kind in ("linear", "conv1d") and name != architecture.head
+            name for name, module in modules.items() if module.kind in LINEAR and name != architecture.head
         }
-    elif isinstance(chosen, str):
-        try:
-            pattern = re.compile(chosen)
-        except re.error as error:
-            raise InputError(
-                f"target_modules '{chosen}' is not a regular expression ({error}); correct it or give a list of names",
-                field="target_modules",
-            ) from None
-        found = {name for name in names if pattern.fullmatch(name)}
     else:
-        found = {name for name in names if _ends_with(name, chosen)}
-    found = {name for name in found if not _ends_with(name, saved)}
+        names = {outer for name in modules for outer in around(name)}
+        found = _named(chosen, names)
+    found = {name for name in found if not excluded(name, run)}
+    for name in sorted(found):
+        _check_kind(name, modules.get(name), kinds)
     if not found:
+        there = (name for name, module in modules.items() if module.kind in kinds)
         raise InputError(
-            f"target_modules {_shown(chosen)} matches no module of this model; it has {_existing(names)}",
+            f"target_modules {_shown(chosen)} matches no module of this model; it has {_last_names(there)}",
             field="target_modules",
         )
     return frozenset(found)
 
 
-def _ends_with(name: str, endings: tuple[str, ...]) -> bool:
-    return any(name == ending or name.endswith(f".{ending}") for ending in endings)
+def _named(chosen: str | Collection[str], names: Iterable[str]) -> set[str]:
+    if isinstance(chosen, str):
+        return matching(chosen, names, field="target_modules")
+    endings = tuple(f".{ending}" for ending in chosen)
+    return {name for name in names if f".{name}".endswith(endings)}
 
 
-def _shown(chosen: str | tuple[str, ...]) -> str:
-    return f"'{chosen}'" if isinstance(chosen, str) else ", ".join(f"'{name}'" for name in chosen)
+def _check_kind(name: str, module: Module | None, kinds: tuple[Kind, ...]) -> None:
+    if module is not None and module.kind in kinds:
+        return
+    if module is not None and module.kind == "conv":
+        raise Abstention(f"adapters of convolutions such as '{name}' are not covered")
+    raise InputError(
+        f"target_modules matches '{name}', which PEFT cannot adapt: it is no layer of the kinds "
+        f"{', '.join(kinds)}; name the layers inside it",
+        field="target_modules",
+    )
 
 
-def _existing(names: Iterable[str]) -> str:
+def check_rank(name: str, rank: int, rows: int, cols: int) -> None:
+    """Raise `InputError` where a rank exceeds the smaller side of a matrix.
+
+    Gates that score experts are let pass: `all-linear` takes them in, and nobody chooses a rank for them.
+    """
+    if rank > min(rows, cols) and GATES.isdisjoint(name.split(".")):
+        raise InputError(
+            f"rank {rank:,} is larger than the smaller side of '{name}', which is {rows:,} x {cols:,}; "
+            f"choose a rank of at most {min(rows, cols):,}, or other target_modules",
+            field="rank",
+        )
+
+
+def _shown(chosen: str | Collection[str]) -> str:
+    return f"'{chosen}'" if isinstance(chosen, str) else ", ".join(f"'{name}'" for name in sorted(chosen))
+
+
+def _last_names(names: Iterable[str]) -> str:
     return ", ".join(sorted({name.rsplit(".", 1)[-1] for name in names}))

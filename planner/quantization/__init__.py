@@ -1,7 +1,7 @@
 """Quantisation schemes: what a quantised weight weighs, and what a product with it allocates.
 
-One file per scheme behind `Scheme`. Which modules are quantised is the same for all of them: the linear
-layers inside the model, except the output head (`get_keys_to_not_convert` in transformers).
+One file per scheme behind `Scheme`. Which modules are quantised is all but the same for them: the linear
+layers and `Conv1D`s inside the model, except the output head (`get_keys_to_not_convert` in transformers).
 """
 
 from __future__ import annotations
@@ -40,6 +40,20 @@ def scheme(name: str) -> Scheme | None:
     return chosen
 
 
+SUBCLASSED = {
+    "falcon": ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
+    "phimoe": ("router",),
+}
+"""`model_type` -> linear layers of a class of their own (`FalconLinear`, `PhimoeTopKRouter`).
+
+transformers 5 hands bitsandbytes what satisfies `type(module) is nn.Linear` (`replace_with_bnb_linear`),
+so these stay in 16 bits: of Falcon, nothing is quantised.
+"""
+
+
 def is_quantized(architecture: Architecture, name: str, module: Module, run: TrainingRun) -> bool:
-    """Whether the run's scheme replaces this module: a linear layer that is not the output head."""
-    return run.quantization != "none" and module.kind == "linear" and name != architecture.head
+    """Whether the run's scheme replaces this module; `name` is its full name."""
+    if run.quantization == "none" or module.kind not in ("linear", "conv1d") or name == architecture.head:
+        return False
+    subclassed = SUBCLASSED.get(architecture.model_type, ())
+    return run.quantization in ("gptq", "awq") or name.rpartition(".")[2] not in subclassed

@@ -1,8 +1,9 @@
 """bitsandbytes 4-bit (NF4 and FP4), with and without double quantisation.
 
-Source: `bitsandbytes.functional.quantize_4bit` and `QuantState` (0.50): two values a byte; a float32
-absmax per block of 64; with double quantisation that absmax is one byte, with a float32 per 256 of
-them and one float32 offset. The 16-entry code book (and, double, the 256-entry one) are kept per layer.
+Source: `bitsandbytes.functional.quantize_4bit`, `QuantState` and `autograd/_functions.py` (0.50): two values
+a byte; a float32 absmax per block of 64; with double quantisation that absmax is one byte, with a float32
+per 256 of them and one float32 offset. The 16-entry code book (and, double, the 256-entry one) are kept
+per layer.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from math import ceil, prod
 from typing import TYPE_CHECKING
 
 from planner.architecture.modules import Module
-from planner.tape import Tensor, layers
+from planner.tape import ONE, Tensor, ops
+from planner.tape.tape import Gradient
 
 if TYPE_CHECKING:
     from planner.run import TrainingRun
@@ -24,15 +26,53 @@ def weight_bytes(module: Module, run: TrainingRun) -> int:
     """Bytes of the packed weight and of its `QuantState` (absmax, code books, offset)."""
     count = prod(module.weight)
     blocks = ceil(count / BLOCK)
-    packed = ceil(count / 2)
+    packed = (count + 1) // 2
     code = 16 * 4
     if not run.double_quant:
         return packed + 4 * blocks + code
     return packed + blocks + 4 * ceil(blocks / DOUBLE_BLOCK) + code + 256 * 4 + 4
 
 
+def compute_dtype(run: TrainingRun) -> str:
+    """`bnb_4bit_compute_dtype`, taken to be the dtype of autocast or, without it, of the base model.
+
+    This is what QLoRA scripts set. transformers' own default is float32, and bitsandbytes 0.50 obeys it
+    (`Linear4bit.compute_type_is_set`).
+    """
+    return {"no": run.base_dtype, "bf16": "bfloat16", "fp16": "float16"}[run.mixed_precision]
+
+
 def linear(module: Module, x: Tensor, run: TrainingRun) -> Tensor:
-    """`Linear4bit.forward`: it computes in the dtype of a float32 or bfloat16 input, whatever the config
-    says (`set_compute_type`), and in the base dtype for float16."""
-    dtype = x.dtype if x.dtype in ("float32", "bfloat16") else run.base_dtype
-    return layers.dequantized_linear(x, module.in_features, module.out_features, dtype)
+    """`Linear4bit.forward`: the weight is expanded for each product, and autograd saves no activation.
+
+    Forward, that is how CUDA's `gemm_4bit` works for more than 1536 tokens (`_dequant_linear_fallback`);
+    below that a fused kernel may do without, depending on the card. Backward it always does.
+    """
+    dtype = compute_dtype(run)
+    return ops.to(_product(module, ops.to(x, dtype), run), x.dtype)
+
+
+def _product(module: Module, x: Tensor, run: TrainingRun) -> Tensor:
+    """`MatMul4Bit`."""
+    tape = x.tape
+    rows, cols = ONE.times(module.out_features), module.in_features
+    blocks = ONE.times(ceil(prod(module.weight) / BLOCK))
+    double_quant, base_dtype = run.double_quant, run.base_dtype
+
+    # `absmax_dq + absmax_offset`: the first stays in its variable
+    absmax = [tape.new(blocks, 1, "float32", "absmax") for _ in range(2 if double_quant else 0)]
+    weight = tape.new(rows, cols, x.dtype, "dequantised weight")
+    out = tape.new(x.rows, module.out_features, x.dtype, "output")
+    del absmax, weight
+    if tape.records(x):
+        before = ops.meta(x)
+
+        def backward(grad: Tensor) -> tuple[Gradient]:
+            absmax = tape.new(blocks, 1, "float32", "absmax") if double_quant else None
+            weight = tape.new(rows, cols, base_dtype, "dequantised weight")
+            del absmax
+            weight = ops.to(weight, grad.dtype)
+            return (tape.new(*before, "input gradient"),)
+
+        tape.record([out], [x], backward, [])
+    return out

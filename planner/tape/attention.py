@@ -61,22 +61,55 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, heads: Heads, mask: Tensor 
 
 
 def eager_attention(
-    q: Tensor, k: Tensor, v: Tensor, heads: Heads, *, mask: Tensor | None, dropout: float, softcap: bool = False
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    heads: Heads,
+    *,
+    mask: Tensor | None,
+    dropout: float,
+    softcap: bool = False,
+    upcast: bool = True,
+    head_major: bool = False,
 ) -> Tensor:
-    """Attention in tensor operations (`eager_attention_forward`): every step of it is T*S per head wide."""
+    """Attention in tensor operations (`eager_attention_forward`): every step of it is T*S per head wide.
+
+    upcast: the softmax is taken in float32, as in most families. head_major: q and k lie in memory head by head,
+    not token by token. `torch.matmul` copies what does not, so that it can take batch and heads together.
+    """
     groups = heads.heads // heads.kv_heads
     k = ops.expand_copy(k, groups)
     v = ops.expand_copy(v, groups)
     dtype = q.dtype
-    weights = ops.scale(ops.matmul(q, k, SCORES, heads.heads, "attention scores"), "scaled scores")
+    k_ready = head_major or groups > 1
+    rows = SCORES if mask is None else mask.rows
+    weights = ops.scale(
+        ops.matmul(_operand(q, head_major), _operand(k, k_ready), rows, heads.heads, "attention scores"),
+        "scaled scores",
+    )
     if softcap:
-        weights = ops.scale(ops.saves_output(ops.scale(weights), "tanh"))
+        weights = ops.scale(weights)
+        weights = ops.saves_output(weights, "tanh")
+        weights = ops.scale(weights)
     if mask is not None:
         weights = ops.add(weights, mask)
-    weights = ops.to(ops.softmax(weights, "float32"), dtype)
+    weights = ops.to(ops.softmax(weights, "float32" if upcast else None), dtype)
     weights = ops.dropout(weights, dropout)
-    out = ops.matmul(weights, v, q.rows, heads.heads * heads.value_dim, "attention output")
+    out = ops.matmul(
+        _operand(weights, True),
+        _operand(v, groups > 1),
+        q.rows,
+        heads.heads * heads.value_dim,
+        "attention output",
+    )
     return ops.contiguous(out)
+
+
+def _operand(x: Tensor, ready: bool) -> Tensor:
+    """An operand of `torch.matmul`: in autocast's dtype, and copied where batch and heads do not lie together."""
+    if x.tape.autocast and x.dtype != x.tape.autocast:
+        return ops.to(x, x.tape.autocast)
+    return x if ready else ops.contiguous(x)
 
 
 def rotary(x: Tensor, cos: Tensor, sin: Tensor, *, width: int | None = None) -> Tensor:

@@ -8,7 +8,7 @@ that needs are made (and, for the copies of trainable parameters, cached); norms
 from __future__ import annotations
 
 from planner.tape import ops
-from planner.tape.size import ONE, Size
+from planner.tape.size import Size
 from planner.tape.tape import Gradient, Tape
 from planner.tape.tensor import Tensor
 
@@ -61,40 +61,20 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, op: str = "
     return out
 
 
-def dequantized_linear(
-    x: Tensor, in_features: int, out_features: int, dtype: str, *, scratch: Size | None = None
-) -> Tensor:
-    """A linear layer over a quantised weight that is expanded to `dtype` for each product.
+def embedding(tape: Tape, weight: Tensor, rows: Size, *, scaled: bool = False) -> Tensor:
+    """`F.embedding` of `rows` indices; a trained weight gets a dense gradient of its own size.
 
-    One expanded copy of the weight lives during the forward product and another during the backward
-    product; autograd saves neither that nor the input (bitsandbytes `MatMul4Bit`).
+    The first embedding is the input embedding, the one `enable_input_require_grads` hooks. scaled: the
+    module itself multiplies its result by a number (`GemmaTextScaledWordEmbedding`).
     """
-    tape = x.tape
-    x_dtype = x.dtype
-    source = ops.to(x, dtype)
-    weight = tape.new(ONE.times(out_features), in_features, dtype, "dequantised weight")
-    out = tape.new(x.rows, out_features, dtype, "output")
-    del weight
-    if tape.records(source):
-        before = ops.meta(source)
-
-        def backward(grad: Tensor) -> tuple[Gradient]:
-            weight = tape.new(ONE.times(out_features), in_features, dtype, "dequantised weight")
-            result = tape.new(*before, "input gradient")
-            del weight
-            return (result,)
-
-        tape.record([out], [source], backward, [])
-    del source
-    return ops.to(out, x_dtype)
-
-
-def embedding(tape: Tape, weight: Tensor, rows: Size) -> Tensor:
-    """`F.embedding` of `rows` indices; a trained weight gets a dense gradient of its own size."""
     out = tape.new(rows, weight.cols, weight.dtype, "embedding")
     if tape.records(weight):
         shape = ops.meta(weight)
         tape.record([out], [weight], lambda grad: (tape.new(*shape, "weight gradient"),), [])
+    if scaled:
+        out = ops.scale(out, "scaled embedding")
+    if tape.embeddings_require_grad and not tape.records(weight) and not tape.leaves:
+        tape.leaf(out)
     return out
 
 
@@ -114,7 +94,7 @@ def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, *, groups:
         shapes = [ops.meta(p) if p is not None and p.requires_grad else None for p in (weight, bias)]
 
         def backward(
-            grad: Tensor, saved: tuple[Tensor, Tensor] = (x, statistics)
+            grad: Tensor, saved: tuple[Tensor | None, ...] = (x, statistics, weight)
         ) -> tuple[Gradient, Gradient, Gradient]:
             return (
                 tape.new(*before, "gradient") if needs_x else None,

@@ -96,6 +96,14 @@ def reduced(gradient: Tensor, target: Meta) -> Tensor:
     return gradient
 
 
+def reduce_to(gradients: list[Gradient], targets: Sequence[Meta]) -> None:
+    """`reduced`, in place, for each gradient there is, one after the other."""
+    for position, target in enumerate(targets):
+        gradient = gradients[position]
+        if gradient is not None:
+            gradients[position] = reduced(gradient, target)
+
+
 def mul(a: Tensor, b: Tensor) -> Tensor:
     """`a * b`, broadcast and promoted. Saves each operand that the other's gradient needs."""
     tape = a.tape
@@ -107,11 +115,13 @@ def mul(a: Tensor, b: Tensor) -> Tensor:
         saved_b = b if a.requires_grad else None
 
         def backward(grad: Tensor) -> tuple[Gradient, Gradient]:
-            grad_a = reduced(tape.new(*result, "gradient"), first) if saved_b is not None else None
-            grad_b = reduced(tape.new(*result, "gradient"), second) if saved_a is not None else None
-            return grad_a, grad_b
+            return (
+                tape.new(*result, "gradient") if saved_b is not None else None,
+                tape.new(*result, "gradient") if saved_a is not None else None,
+            )
 
-        tape.record([out], [a, b], backward, [x for x in (saved_a, saved_b) if x is not None])
+        saved = [x for x in (saved_a, saved_b) if x is not None]
+        tape.record([out], [a, b], backward, saved, reduce=lambda grads: reduce_to(grads, (first, second)))
     return out
 
 
@@ -215,9 +225,9 @@ def softmax(x: Tensor, dtype: str | None = None) -> Tensor:
 
 def dropout(x: Tensor, probability: float) -> Tensor:
     """`native_dropout` in training: a boolean mask is saved, nothing else."""
-    if probability == 0:
-        return x
     tape = x.tape
+    if probability == 0 or not tape.training:
+        return x
     out = tape.new(x.rows, x.cols, x.dtype, "dropout")
     mask = tape.new(x.rows, x.cols, "int8", "dropout mask")
     if tape.records(x):

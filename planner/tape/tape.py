@@ -13,6 +13,9 @@ Gradient = Tensor | None
 Backward = Callable[..., "tuple[Gradient, ...]"]
 """Takes the gradients of a node's outputs, gives those of its inputs (None where none is needed)."""
 
+Reduce = Callable[["list[Gradient]"], None]
+"""Sums and casts, in place, the gradients a node gave to the shapes and dtypes of its inputs (`validate_outputs`)."""
+
 SAVED = "saved_activations"
 TEMPORARY = "temporaries"
 GRADIENT = "gradients"
@@ -25,7 +28,7 @@ class Node:
     memory: dropping it is what frees them.
     """
 
-    __slots__ = ("backward", "edges", "outputs", "parameter", "saves")
+    __slots__ = ("backward", "edges", "outputs", "parameter", "reduce", "saves")
 
     def __init__(
         self, edges: list[tuple[Node, int] | None], backward: Backward | None, outputs: int, parameter: str
@@ -34,6 +37,7 @@ class Node:
         self.backward = backward
         self.outputs = outputs
         self.parameter = parameter
+        self.reduce: Reduce | None = None
         self.saves = False
         """Whether it saved anything, which recomputation has to bring back before it runs."""
 
@@ -43,12 +47,16 @@ class Tape:
 
     autocast: dtype of `torch.autocast`, or None outside it.
     accumulating: gradients of parameters exist already, so new ones are added to them and freed.
+    training: whether dropout is on and the graph is recorded.
     """
 
-    def __init__(self, *, autocast: str | None = None, accumulating: bool = False) -> None:
+    def __init__(
+        self, *, autocast: str | None = None, accumulating: bool = False, training: bool = True
+    ) -> None:
         self.autocast = autocast
         self.accumulating = accumulating
-        self.grad_enabled = True
+        self.training = training
+        self.grad_enabled = training
         self.scope = ""
         self.sizes: list[Size] = []
         self.labels: list[str] = []
@@ -58,12 +66,25 @@ class Tape:
         self.saved: dict[int, str] = {}
         self.last_save = 0
         """Position in `events` of the last operation that saved something."""
+        self.unpacks_once = False
+        """Whether a node's saved tensors are its own only while it runs, as those are that a checkpoint of the
+        non-reentrant kind has recomputed."""
         self.first_unpack: int | None = None
         """Position in `events` at which the backward pass first needed something saved."""
         self.gradients: set[int] = set()
         self.casts: dict[str, Tensor] = {}
         """Autocast's cache of 16-bit copies of trainable float32 parameters, alive until autocast ends."""
         self.parameter_gradients: dict[str, Tensor] = {}
+        self.embeddings_require_grad = False
+        """Whether the input embedding's output is made to require grad (`enable_input_require_grads`)."""
+        self.leaves: list[Tensor] = []
+        """Results that were made to require grad: the graph holds such a leaf as long as it lives."""
+        self.keeps_contexts = training
+        """Whether the `ctx` of Python autograd functions outlives the pass: a non-reentrant checkpoint
+        records its graph although it saves nothing, a reentrant one does not."""
+        self.contexts: list[Storage] = []
+        """What those functions keep on their `ctx`, for as long as the graph exists."""
+        self._on_context: set[int] = set()
         self._nodes: list[Node] = []
         self.input_gradients: list[Tensor] = []
         """Gradients of the inputs from outside, after a backward pass."""
@@ -101,15 +122,24 @@ class Tape:
     # -- the graph -------------------------------------------------------------------------------
 
     def record(
-        self, outputs: Iterable[Tensor], inputs: Iterable[Tensor | None], backward: Backward, saved: Iterable[Tensor]
+        self,
+        outputs: Iterable[Tensor],
+        inputs: Iterable[Tensor | None],
+        backward: Backward,
+        saved: Iterable[Tensor],
+        reduce: Reduce | None = None,
     ) -> None:
-        """Put an operation into the graph: `backward` runs it in reverse and needs `saved`."""
+        """Put an operation into the graph: `backward` runs it in reverse and needs `saved`.
+
+        reduce: what follows once `backward` is through, for operands that were broadcast or promoted.
+        """
         edges = [
             (tensor.node, tensor.output) if tensor is not None and tensor.requires_grad and tensor.node else None
             for tensor in inputs
         ]
         outs = list(outputs)
         node = Node(edges, backward, len(outs), "")
+        node.reduce = reduce
         self._nodes.append(node)
         for position, tensor in enumerate(outs):
             tensor.requires_grad = True
@@ -126,6 +156,17 @@ class Tape:
             after = result is None or any(tensor.storage is result for tensor in kept)
             self.last_save = len(self.events) if after else self.events.index(result.index + 1)
 
+    def keep_on_context(self, tensor: Tensor) -> None:
+        """A Python autograd function puts its input on `ctx` instead of `save_for_backward`.
+
+        Neither the end of its backward pass nor a checkpoint frees it then.
+        """
+        if not self.keeps_contexts or tensor.storage is None or (self.grad_enabled and not tensor.requires_grad):
+            return
+        if tensor.storage not in self.contexts:
+            self.contexts.append(tensor.storage)
+            self._on_context.add(tensor.storage.index)
+
     def records(self, *inputs: Tensor | None) -> bool:
         """Whether an operation on `inputs` is recorded in the graph."""
         return self.grad_enabled and any(tensor is not None and tensor.requires_grad for tensor in inputs)
@@ -137,6 +178,12 @@ class Tape:
         if requires_grad:
             tensor.node = Node([], None, 1, "")
         return tensor
+
+    def leaf(self, tensor: Tensor) -> None:
+        """`tensor.requires_grad_()`"""
+        tensor.requires_grad = True
+        tensor.node = Node([], None, 1, "")
+        self.leaves.append(tensor)
 
     def parameter(self, name: str, rows: int, cols: int, dtype: str, *, requires_grad: bool) -> Tensor:
         """A parameter: its memory is counted with the weights, its gradient here."""
@@ -161,7 +208,11 @@ class Tape:
                 continue
             if node.saves and self.first_unpack is None:
                 self.first_unpack = len(self.events)
-            results = node.backward(*grads)
+            results = list(node.backward(*grads))
+            if self.unpacks_once:
+                node.backward = None
+            if node.reduce is not None:
+                node.reduce(results)
             # autograd frees what the node saved before it hands the gradients on
             grads.clear()
             node.backward = None
@@ -169,7 +220,7 @@ class Tape:
                 if edge is not None and result is not None:
                     self._hand_on(pending, edge, result)
             result = None
-            results = ()
+            results.clear()
         self.input_gradients.extend(pending.values())
 
     def _hand_on(
@@ -226,6 +277,19 @@ class Tape:
             _keep_largest(best, sum_, live)
         return [ledger for _, ledger in best]
 
+    def largest_moment(self, batch: int, sequence: int) -> list[int]:
+        """The buffers alive when most bytes are, for one batch and sequence length."""
+        live: dict[int, float] = {}
+        most, best = 0.0, list[int]()
+        for event in self.events:
+            if event > 0:
+                live[event - 1] = self.sizes[event - 1].at(batch, sequence)
+            elif live.pop(-event - 1, None) is None:
+                continue
+            if event > 0 and sum(live.values()) > most:
+                most, best = sum(live.values()), list(live)
+        return best
+
     def alive(self, start: int, stop: int) -> dict[str, Size]:
         """What was allocated after `start` and is still there at `stop`, by component."""
         indices: set[int] = set()
@@ -248,7 +312,7 @@ class Tape:
         """What buffer `index` is for."""
         if index in self.gradients:
             return GRADIENT
-        return SAVED if index in self.saved else TEMPORARY
+        return SAVED if index in self.saved or index in self._on_context else TEMPORARY
 
 
 def _keep_largest(best: list[tuple[Size, dict[str, Size]]], size: Size, ledger: dict[str, Size]) -> None:

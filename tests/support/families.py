@@ -28,7 +28,10 @@ def model_of(config: dict[str, Any], *, attention: str = "sdpa", dtype: str = "f
     """transformers' model of a config, with random weights; the multimodal class where there is no causal one."""
     loaded = transformers.AutoConfig.for_model(**copy.deepcopy(config))
     names = {"attn_implementation": attention, "dtype": getattr(torch, dtype)}
-    for auto in (transformers.AutoModelForCausalLM, transformers.AutoModelForImageTextToText):
+    autos = [transformers.AutoModelForCausalLM, transformers.AutoModelForImageTextToText]
+    if hasattr(loaded, "vision_config"):
+        autos.reverse()  # the causal class of some multimodal configs is their text part alone
+    for auto in autos:
         if type(loaded) in auto._model_mapping:  # noqa: SLF001
             return auto.from_config(loaded, **names)
     raise AssertionError(f"transformers has no model for {config['model_type']}")
@@ -37,7 +40,7 @@ def model_of(config: dict[str, Any], *, attention: str = "sdpa", dtype: str = "f
 def shapes_of_transformers(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every parameter, built on the meta device (tied parameters once)."""
     with torch.device("meta"):
-        model = model_of(config)
+        model = model_of(config, attention="eager")
     return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
 
 

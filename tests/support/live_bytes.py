@@ -26,6 +26,9 @@ class LiveBytes(TorchDispatchMode):
         self.peak = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.index_put.default and len(args) > 3 and args[3]:
+            # only under a dispatch mode is `index_backward` not in place (`areAnyTensorSubclassLike`)
+            func = torch.ops.aten.index_put_.default
         out = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(out):
             if isinstance(leaf, torch.Tensor):
@@ -52,6 +55,35 @@ def _dropout_as_on_cuda(
     return torch.native_dropout(input, p, True)[0] if training and p > 0 else input
 
 
+class _LayerNorm(torch.autograd.Function):
+    """`native_layer_norm` that saves its mean and deviation in float32, as CUDA's kernel makes them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, shape: Any, weight: Any, bias: Any, eps: float) -> torch.Tensor:
+        out, mean, rstd = torch.native_layer_norm(x, shape, weight, bias, eps)
+        ctx.save_for_backward(x, weight, bias, mean.float(), rstd.float())
+        ctx.shape = shape
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        x, weight, bias, mean, rstd = ctx.saved_tensors
+        wanted = [ctx.needs_input_grad[index] for index in (0, 2, 3)]
+        dx, dweight, dbias = torch.ops.aten.native_layer_norm_backward(
+            grads[0], x, ctx.shape, mean.to(x.dtype), rstd.to(x.dtype), weight, bias, wanted
+        )
+        return dx, None, dweight, dbias, None
+
+
+def _layer_norm_as_on_cuda(
+    input: torch.Tensor, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> torch.Tensor:
+    # for a 16-bit input the CPU saves its statistics in 16 bits, CUDA in 32 (`layer_norm_kernel.cu`)
+    if input.dtype == torch.float32:
+        return torch.layer_norm(input, normalized_shape, weight, bias, eps)
+    return _LayerNorm.apply(input, normalized_shape, weight, bias, eps)
+
+
 def step_peak(
     model: torch.nn.Module, *, batch: int, sequence: int, mask: bool = False, autocast: bool = False
 ) -> int:
@@ -65,7 +97,11 @@ def step_peak(
         inputs["attention_mask"] = torch.ones(batch, sequence, dtype=torch.long)
     live = LiveBytes([*model.parameters(), *model.buffers(), *inputs.values()])
     model.train()
-    with live, mock.patch("torch.nn.functional.dropout", _dropout_as_on_cuda):
+    with (
+        live,
+        mock.patch("torch.nn.functional.dropout", _dropout_as_on_cuda),
+        mock.patch("torch.nn.functional.layer_norm", _layer_norm_as_on_cuda),
+    ):
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             loss = model(**inputs).loss
         loss.backward()

@@ -48,9 +48,11 @@ class LlamaProgram:
         return forward.linear("lm_head", x)
 
 
-def mlp(forward: Forward, x: Tensor) -> Tensor:
-    """`LlamaMLP`: down(silu(gate(x)) * up(x))."""
-    return forward.linear("mlp.down_proj", forward.gated("mlp.gate_proj", "mlp.up_proj", x))
+def mlp(forward: Forward, x: Tensor, activation: str = "silu") -> Tensor:
+    """`LlamaMLP`: down(activation(gate(x)) * up(x))."""
+    return forward.linear(
+        "mlp.down_proj", forward.gated("mlp.gate_proj", "mlp.up_proj", x, activation=activation)
+    )
 
 
 def build(config: Config) -> Architecture:

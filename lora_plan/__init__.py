@@ -1,0 +1,36 @@
+"""The public Python names of lora-plan, imported when they are first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.errors import Abstention, InputError
+    from planner.plan import plan
+    from planner.plan_types import Plan
+    from planner.run import TrainingRun
+
+__version__ = "0.1.0"
+
+__all__ = ["Abstention", "InputError", "Plan", "TrainingRun", "__version__", "plan"]
+
+_MODULES = {
+    "Abstention": "planner.errors",
+    "InputError": "planner.errors",
+    "Plan": "planner.plan_types",
+    "TrainingRun": "planner.run",
+    "plan": "planner.plan",
+}
+
+
+def __getattr__(name: str) -> object:
+    # PEP 562: the command line must not pay for names that it does not use
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

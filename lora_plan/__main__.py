@@ -1,0 +1,79 @@
+"""The front door: runs a command, and turns whatever goes wrong into one sentence and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from lora_plan.errors import UsageError
+from lora_plan.output import abandon, prepare_streams, write_error, write_json
+from planner.errors import Abstention, InputError
+
+BAD_INPUT = 2
+INTERNAL = 4
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `lora-plan` with `argv` (by default the process's own) and give its exit status.
+
+    0 done, 1 a check asked for was not met, 2 bad input or a plan refused, 4 an error of lora-plan itself.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    prepare_streams()
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        abandon(sys.stdout)
+        return 0
+    except InputError as error:
+        kind = "usage" if isinstance(error, UsageError) else "input"
+        return _refuse(str(error), error.field, kind, arguments)
+    except Abstention as error:
+        return _refuse(str(error), None, "abstained", arguments)
+    except Exception as error:
+        return _report(error, arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    match arguments:
+        case ["models", *rest]:
+            from lora_plan.commands import models
+
+            return models.run(rest)
+        case ["gpus", *rest]:
+            from lora_plan.commands import gpus
+
+            return gpus.run(rest)
+        case _:
+            from lora_plan.commands import plan
+
+            return plan.run(arguments)
+
+
+def _refuse(message: str, field: str | None, kind: str, arguments: list[str], status: int = BAD_INPUT) -> int:
+    write_error(message)
+    if "--json" in arguments:
+        from reports.json import error_json
+
+        write_json(error_json(message, field, kind))
+    return status
+
+
+def _report(error: Exception, arguments: list[str]) -> int:
+    if os.environ.get("LORA_PLAN_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    message = (
+        f"an error of lora-plan itself ({type(error).__name__}: {str(error)[:200]}); please report it with "
+        "the command, and with what LORA_PLAN_DEBUG=1 prints"
+    )
+    return _refuse(message, None, "internal", arguments, INTERNAL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""`lora-plan` without a command: the memory plan of a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lora_plan.arguments import Arguments, Option, parse, unknown_command
+from lora_plan.errors import UsageError
+from lora_plan.options import given_run, number, run_of
+from lora_plan.output import write, write_json
+from lora_plan.run_options import GPU, RUN_OPTIONS
+
+if TYPE_CHECKING:
+    from planner.catalogue import Gpu
+    from planner.plan_types import Plan
+    from planner.run import TrainingRun
+
+BAD_INPUT = 2
+NOT_MET = 1
+OUTPUT = "Output"
+
+OPTIONS = (
+    *(option for option in RUN_OPTIONS if option.panel != GPU),
+    Option("gpu", "--gpu", GPU, "NAME", "A card that `lora-plan gpus` lists, as a100-80."),
+    Option("gpu_memory", "--gpu-memory", GPU, "GIB", "A card of your own: its GiB in nvidia-smi."),
+    Option("gpu_file", "--gpu-file", GPU, "FILE", "A card of your own, from a YAML, TOML or JSON file."),
+    *(option for option in RUN_OPTIONS if option.panel == GPU),
+    Option("json", "--json", OUTPUT, "", "Print JSON; sizes are in bytes."),
+    Option("check", "--check", OUTPUT, "", "Exit with status 1 unless the verdict is FITS."),
+    Option(
+        "explain",
+        "--explain",
+        OUTPUT,
+        "COMPONENT",
+        "The formula of one component at the peak, with this run's numbers and its source.",
+    ),
+    Option("save_run", "--save-run", OUTPUT, "FILE", "Write the run to a .yaml, .toml or .json file."),
+    Option("version", "--version", OUTPUT, "", "Print the version."),
+    Option("help", "--help", OUTPUT, "", "Print this."),
+)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Plan the run that the options describe; gives the exit status."""
+    arguments, words = parse(argv, OPTIONS)
+    if words:
+        raise unknown_command(words[0])
+    if not argv or arguments.on("help"):
+        _help()
+        return 0 if argv else BAD_INPUT
+    if arguments.on("version"):
+        from lora_plan import __version__
+
+        write(f"lora-plan {__version__}\n")
+        return 0
+    _check_options(arguments)
+    training = run_of(given_run(arguments))
+    card = _card(arguments)
+    file, component = arguments.text("save_run"), arguments.text("explain")
+    if file is not None:
+        from planner.run import write_run
+
+        write_run(training, file)
+    if component is not None:
+        _explain(training, component, card, arguments.on("json"))
+        return 0
+    verdict = _plan(training, card, arguments.on("json")).verdict
+    return NOT_MET if arguments.on("check") and verdict != "fits" else 0
+
+
+def _help() -> None:
+    from lora_plan.help import main_help
+    from reports.page import page_of
+
+    write(main_help(OPTIONS, page_of(sys.stdout)))
+
+
+def _check_options(arguments: Arguments) -> None:
+    cards = {"--gpu": "gpu", "--gpu-memory": "gpu_memory", "--gpu-file": "gpu_file"}
+    given = [flag for flag, name in cards.items() if arguments[name] is not None]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} name two cards; give one of them", field="gpu")
+    if arguments.on("check") and not given:
+        raise UsageError("--check needs a card to check against; name it with --gpu", field="gpu")
+    if arguments.on("check") and arguments["explain"] is not None:
+        raise UsageError("--check and --explain ask for two things; give one of them", field="explain")
+
+
+def _card(arguments: Arguments) -> Gpu | str | None:
+    memory, file = arguments.text("gpu_memory"), arguments.text("gpu_file")
+    if memory is not None:
+        from planner.catalogue import own_gpu
+
+        return own_gpu(number(memory, "--gpu-memory", "a number of GiB, such as 24"))
+    if file is not None:
+        from planner.catalogue import read_gpu_file
+
+        return read_gpu_file(file)
+    return arguments.text("gpu")
+
+
+def _gpu(card: Gpu | str | None) -> Gpu | None:
+    if isinstance(card, str):
+        from planner.catalogue import find_gpu
+
+        return find_gpu(card).gpu
+    return card
+
+
+def _plan(training: TrainingRun, card: Gpu | str | None, as_json: bool) -> Plan:
+    from planner.plan import plan
+    from planner.suggestions import suggestions
+
+    planned = plan(training, card)
+    advice = suggestions(training, _gpu(card), planned)
+    if as_json:
+        from reports.json import to_json
+
+        write_json(to_json(planned, advice))
+    else:
+        from reports.page import page_of
+        from reports.terminal import plan_text
+
+        write(plan_text(planned, advice, page_of(sys.stdout)))
+    return planned
+
+
+def _explain(training: TrainingRun, component: str, card: Gpu | str | None, as_json: bool) -> None:
+    from planner.explain import explain
+
+    explanation = explain(training, component, _gpu(card))
+    if as_json:
+        from reports.json import explanation_json
+
+        write_json(explanation_json(explanation))
+    else:
+        from reports.explanation import explanation_text
+        from reports.page import page_of
+
+        write(explanation_text(explanation, page_of(sys.stdout)))

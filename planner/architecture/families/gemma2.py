@@ -1,0 +1,120 @@
+"""Gemma 2: norms before and after each half of a block, soft-capping, every other layer local.
+
+Source: `transformers/models/gemma2/modeling_gemma2.py` (5.23). Soft-capped attention rules out SDPA
+(`_supports_sdpa = False`): transformers runs eager attention unless flash attention is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from planner.architecture.config import Config
+from planner.architecture.families.gemma import GemmaProgram, attention_dropout, projections, read_heads
+from planner.architecture.families.llama import mlp
+from planner.architecture.families.parts import decoder
+from planner.architecture.modules import Architecture, Block, Module, norm
+from planner.architecture.program import Forward
+from planner.errors import InputError
+from planner.tape import Tensor, ops
+from planner.tape.gemma import softcap
+
+FULL, LOCAL = "full_attention", "sliding_attention"
+
+
+@dataclass(frozen=True, slots=True)
+class Gemma2Program(GemmaProgram):
+    """Gemma's block with a norm on what each half adds, too."""
+
+    window: int | None = None
+    caps_attention: bool = False
+    caps_logits: bool = False
+
+    def block(self, forward: Forward, kind: str, x: Tensor) -> Tensor:
+        window = self.window if kind == LOCAL else None
+        attended = self.windowed_attention(forward, forward.offset_rms_norm("input_layernorm", x), window)
+        attended = forward.offset_rms_norm("post_attention_layernorm", attended)
+        x = ops.add(x, attended)
+        del attended
+        out = mlp(forward, forward.offset_rms_norm("pre_feedforward_layernorm", x), self.activation)
+        out = forward.offset_rms_norm("post_feedforward_layernorm", out)
+        return ops.add(x, out)
+
+    def windowed_attention(self, forward: Forward, x: Tensor, window: int | None) -> Tensor:
+        q = forward.linear("self_attn.q_proj", x)
+        k = forward.linear("self_attn.k_proj", x)
+        v = forward.linear("self_attn.v_proj", x)
+        q, k = forward.rotary(q), forward.rotary(k)
+        out = forward.attention(
+            q,
+            k,
+            v,
+            self.heads,
+            dropout=self.attention_dropout,
+            softcap=self.caps_attention,
+            window=window,
+        )
+        return forward.linear("self_attn.o_proj", out)
+
+    def logits(self, forward: Forward, x: Tensor) -> Tensor:
+        logits = forward.linear("lm_head", x)
+        return softcap(logits) if self.caps_logits else logits
+
+
+def build(config: Config) -> Architecture:
+    """The architecture of a `Gemma2Config`."""
+    hidden = config.int("hidden_size")
+    heads = read_heads(config, heads=8, kv_heads=4, head_dim=256)
+    activation = config.str("hidden_activation", default="gelu_pytorch_tanh")
+    window = config.int("sliding_window", default=4096)
+    program = Gemma2Program(
+        heads,
+        attention_dropout(config),
+        activation,
+        window=window,
+        caps_attention=config.float("attn_logit_softcapping", default=50.0) > 0,
+        caps_logits=config.float("final_logit_softcapping", default=30.0) > 0,
+    )
+    modules = (*projections(config, hidden, heads), *norms(hidden))
+    text = decoder(
+        config,
+        hidden=hidden,
+        blocks=blocks(config, modules, pattern=2),
+        program=program,
+        activation=activation,
+        kv_width=heads.kv_heads * heads.head_dim,
+        vocab=256_000,
+        tied=True,
+        attention_windows=(None, window),
+    )
+    return replace(text, attention=("eager", "flash_attention_2", "flash_attention_3"))
+
+
+def norms(hidden: int) -> tuple[Module, ...]:
+    """The four norms of a block."""
+    return (
+        norm("input_layernorm", hidden),
+        norm("post_attention_layernorm", hidden),
+        norm("pre_feedforward_layernorm", hidden),
+        norm("post_feedforward_layernorm", hidden),
+    )
+
+
+def blocks(config: Config, modules: tuple[Module, ...], *, pattern: int) -> tuple[Block, ...]:
+    """Local and full blocks: as `layer_types` says, else every `pattern`-th one full.
+
+    Raises `InputError` where `layer_types` has another length than the model or names another type.
+    """
+    count = config.int("num_hidden_layers")
+    if config.has("layer_types"):
+        types = config.list("layer_types", of=str, length=count)
+    else:
+        types = [LOCAL if (layer + 1) % pattern else FULL for layer in range(count)]
+    unknown = next((name for name in types if name not in (FULL, LOCAL)), None)
+    if unknown is not None:
+        raise InputError(
+            f"'layer_types' in {config.origin} has '{unknown}'; write {LOCAL} or {FULL}", field="model"
+        )
+    by_type = {
+        kind: tuple(layer for layer, name in enumerate(types) if name == kind) for kind in (LOCAL, FULL)
+    }
+    return tuple(Block(kind, modules, layers) for kind, layers in by_type.items() if layers)

@@ -1,0 +1,115 @@
+"""GPT-2: learned positions, `Conv1D` layers, dropout wherever something joins the residual stream.
+
+Source: `transformers/models/gpt2/modeling_gpt2.py` (5.23).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.architecture.config import Config
+from planner.architecture.families.gpt_parts import EVERY, even_head_dim, gpt_decoder, lm_head
+from planner.architecture.modules import Architecture, Block, conv1d, embedding, norm
+from planner.architecture.program import Forward
+from planner.tape import SEQUENCE, TOKENS, Tensor, layers, ops
+from planner.tape.activations import activation
+from planner.tape.attention import Heads
+
+OTHER_THAN_EAGER = EVERY[1:]
+"""`reorder_and_upcast_attn` changes eager attention to operations that are in no table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpt2Program:
+    """Pre-norm attention and MLP, each dropped out and added to the residual stream."""
+
+    heads: Heads
+    activation: str
+    embd_pdrop: float
+    attn_pdrop: float
+    resid_pdrop: float
+    upcast: bool
+    """Whether eager attention takes its softmax in float32."""
+    rotary_width: int = 0
+
+    def embed(self, forward: Forward) -> Tensor:
+        tokens = layers.embedding(forward.tape, forward.parameter("transformer.wte.weight"), TOKENS)
+        positions = layers.embedding(forward.tape, forward.parameter("transformer.wpe.weight"), SEQUENCE)
+        forward.hold(positions)
+        return ops.dropout(ops.add(tokens, positions), self.embd_pdrop)
+
+    def block(self, forward: Forward, kind: str, x: Tensor) -> Tensor:
+        residual = x
+        x = forward.layer_norm("ln_1", x)
+        attended = self.attention(forward, x)
+        x = ops.add(attended, residual)
+        residual = x
+        x = forward.layer_norm("ln_2", x)
+        fed = self.mlp(forward, x)
+        return ops.add(residual, fed)
+
+    def attention(self, forward: Forward, x: Tensor) -> Tensor:
+        width = self.heads.heads * self.heads.head_dim
+        kv_width = self.heads.kv_heads * self.heads.head_dim
+        q, k, v = ops.split(forward.linear("attn.c_attn", x), (width, kv_width, kv_width))
+        out = forward.attention(q, k, v, self.heads, dropout=self.attn_pdrop, upcast=self.upcast)
+        out = forward.linear("attn.c_proj", out)
+        return ops.dropout(out, self.resid_pdrop)
+
+    def mlp(self, forward: Forward, x: Tensor) -> Tensor:
+        x = forward.linear("mlp.c_fc", x)
+        x = activation(self.activation, x)
+        x = forward.linear("mlp.c_proj", x)
+        return ops.dropout(x, self.resid_pdrop)
+
+    def final(self, forward: Forward, x: Tensor) -> Tensor:
+        return forward.layer_norm("transformer.ln_f", x)
+
+    def logits(self, forward: Forward, x: Tensor) -> Tensor:
+        return forward.linear("lm_head", x)
+
+
+def build(config: Config) -> Architecture:
+    """The architecture of a `GPT2Config`."""
+    hidden = config.int("n_embd", "hidden_size", minimum=1)
+    heads = config.int("n_head", "num_attention_heads", minimum=1)
+    count = config.int("n_layer", "num_hidden_layers", minimum=1)
+    positions = config.int("n_positions", "max_position_embeddings", minimum=1, default=1024)
+    inner = config.int("n_inner", minimum=1, default=4 * hidden)
+    vocab = config.int("vocab_size", minimum=1)
+    head_dim = even_head_dim(config, hidden, heads)
+    block = Block(
+        "decoder",
+        (
+            norm("ln_1", hidden, bias=True),
+            conv1d("attn.c_attn", hidden, 3 * hidden),
+            conv1d("attn.c_proj", hidden, hidden),
+            norm("ln_2", hidden, bias=True),
+            conv1d("mlp.c_fc", hidden, inner),
+            conv1d("mlp.c_proj", inner, hidden),
+        ),
+        tuple(range(count)),
+    )
+    program = Gpt2Program(
+        Heads(heads, heads, head_dim, head_dim),
+        config.str("activation_function", default="gelu_new"),
+        embd_pdrop=config.float("embd_pdrop", minimum=0.0, maximum=1.0, default=0.1),
+        attn_pdrop=config.float("attn_pdrop", minimum=0.0, maximum=1.0, default=0.1),
+        resid_pdrop=config.float("resid_pdrop", minimum=0.0, maximum=1.0, default=0.1),
+        upcast=False,
+    )
+    return gpt_decoder(
+        config,
+        hidden=hidden,
+        blocks=(block,),
+        block_prefix="transformer.h",
+        embed=embedding("transformer.wte", vocab, hidden),
+        rest=(embedding("transformer.wpe", positions, hidden), norm("transformer.ln_f", hidden, bias=True)),
+        head=lm_head(hidden, vocab),
+        tied=True,
+        positions=positions,
+        program=program,
+        activation=program.activation,
+        kv_width=hidden,
+        attention=OTHER_THAN_EAGER if config.bool("reorder_and_upcast_attn", default=False) else EVERY,
+    )

@@ -1,0 +1,135 @@
+"""The memory of a run on a card: its profile at one batch and sequence length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.architecture.modules import Architecture
+from planner.catalogue import Gpu
+from planner.memory.ledger import COMPONENTS, Instant, Interval, Levels, Memory
+from planner.memory.levels import (
+    ALLOCATED_ERROR,
+    COVERAGE,
+    FRAGMENTATION_HIGH,
+    cublas_workspaces,
+    reserved,
+    reserved_interval,
+)
+from planner.memory.limits import largest_batch, longest_sequence
+from planner.memory.profile import RunProfile, run_profile
+from planner.memory.step import Candidate
+from planner.run import TrainingRun
+
+LOAD = "load"
+OPTIMIZER_STEP = "optimizer_step"
+EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A run's memory with what it was worked out from."""
+
+    memory: Memory
+    profile: RunProfile
+    persistent: int
+    """Bytes alive all along: weights, adapters, optimizer states, workspaces."""
+
+
+def estimate(architecture: Architecture, run: TrainingRun, gpu: Gpu | None) -> Estimate:
+    """The memory of a run, on `gpu` or on a card yet unknown."""
+    profile = run_profile(architecture, run)
+    always = _always(profile, run, gpu)
+    persistent = sum(always.values())
+    sequence = run.sequence_length + profile.virtual_tokens
+    instants = [_load(profile, always)]
+    for name, candidates in profile.step.instants:
+        instants.append(_instant(name, always, candidates, run.micro_batch_size, sequence))
+    instants.append(_optimizer_step(profile, always))
+    if profile.evaluation:
+        without = always | {"gradients": 0}
+        instants.append(_instant(EVALUATION, without, profile.evaluation, run.eval_batch_size, sequence))
+    allocated, peak = max((instant.allocated_bytes, -position) for position, instant in enumerate(instants))
+    low, high = reserved_interval(allocated, persistent)
+    held = round(reserved(allocated, persistent))
+    context = gpu.context_bytes if gpu is not None else 0
+    memory = Memory(
+        peak_bytes=Levels(allocated, held, held + context),
+        interval_bytes=Interval("reserved", round(low), round(high), COVERAGE),
+        instant=instants[-peak].name,
+        basis="formula",
+        instants=tuple(instants),
+    )
+    return Estimate(memory, profile, persistent)
+
+
+def _always(profile: RunProfile, run: TrainingRun, gpu: Gpu | None) -> dict[str, int]:
+    always = dict.fromkeys(COMPONENTS, 0)
+    always["base_weights"] = profile.weights.bytes
+    always["adapters"] = profile.trained.added_bytes
+    always["optimizer_states"] = profile.optimizer.device
+    always["runtime"] = cublas_workspaces(gpu)
+    if run.gradient_accumulation_steps > 1:
+        always["gradients"] = profile.trained.gradient_bytes
+    return always
+
+
+def _load(profile: RunProfile, always: dict[str, int]) -> Instant:
+    absent = {"optimizer_states": 0, "gradients": 0, "runtime": 0}
+    return Instant(LOAD, always | absent | {"temporaries": profile.weights.load_temporaries})
+
+
+def _optimizer_step(profile: RunProfile, always: dict[str, int]) -> Instant:
+    now = {"gradients": profile.trained.gradient_bytes, "temporaries": profile.optimizer_temporaries}
+    return Instant(OPTIMIZER_STEP, always | now)
+
+
+def _instant(
+    name: str, always: dict[str, int], candidates: tuple[Candidate, ...], batch: int, sequence: int
+) -> Instant:
+    most, largest = -1.0, candidates[0][1]
+    for size, ledger in candidates:
+        now = size.at(batch, sequence)
+        if now > most:
+            most, largest = now, ledger
+    components = dict(always)
+    for component, size in largest.items():
+        components[component] += round(size.at(batch, sequence))
+    return Instant(name, components)
+
+
+def limits(
+    architecture: Architecture, run: TrainingRun, gpu: Gpu, known: Estimate
+) -> tuple[int | None, int | None]:
+    """The largest micro-batch and the longest sequence with which the run still fits on `gpu`.
+
+    known: the run's own estimate. It fits when the high end of its interval is within the usable memory, as for
+    the verdict; only the step counts, not loading or evaluation.
+    """
+    length = longest_sequence(known.profile.sizes, _room(known.persistent, gpu), run.micro_batch_size)
+    if length is not None:
+        length = max(length - known.profile.virtual_tokens, 0) or None
+    return _largest_batch(architecture, run, gpu, known), length
+
+
+def _largest_batch(
+    architecture: Architecture, run: TrainingRun, gpu: Gpu, known: Estimate
+) -> int | None:
+    room = _room(known.persistent, gpu)
+    sequence = run.sequence_length + known.profile.virtual_tokens
+    several = known.profile
+    if run.micro_batch_size == 1:
+        several = run_profile(architecture, run, several=True)
+    batch = largest_batch(several.sizes, room, sequence)
+    if batch is not None and batch > 1:
+        return batch
+    # a single sequence needs no padding mask, so it may fit where two of no length would not
+    single = run_profile(architecture, run, several=False)
+    return 1 if largest_batch(single.sizes, room, sequence) is not None else None
+
+
+def _room(persistent: int, gpu: Gpu) -> float:
+    """What a ledger beside the persistent bytes may be so that the high end of the interval fits.
+
+    The inverse of `reserved_interval`: high = persistent + (1 + error) * (1 + share) * ledger.
+    """
+    return (gpu.usable_bytes - persistent) / ((1 + ALLOCATED_ERROR) * (1 + FRAGMENTATION_HIGH))

@@ -1,0 +1,91 @@
+"""Everything about a run's memory that does not depend on its batch, its sequence length or the card.
+
+It is worked out once per model and kind of run and kept: a plan for another batch or card is then a few
+sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from operator import attrgetter
+
+from planner.adapter_file import adapter_file_bytes
+from planner.architecture.modules import Architecture
+from planner.memory.evaluation import profile_evaluation
+from planner.memory.step import Candidate, StepProfile, profile_step
+from planner.memory.weights import BaseWeights, base_weights
+from planner.methods import method_of
+from planner.methods.counting import TrainableSummary, trainable
+from planner.optimizers import StateBytes, optimizer
+from planner.run import TrainingRun
+from planner.tape import Size
+
+_VARYING = {"model", "micro_batch_size", "sequence_length", "eval_batch_size"}
+_structure = attrgetter(
+    *(field.name for field in fields(TrainingRun) if field.name not in _VARYING and field.compare)
+)
+_LARGEST_CACHE = 256
+_cache: dict[tuple[object, ...], RunProfile] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class RunProfile:
+    """What is alive all along, and what comes and goes at each instant of a step."""
+
+    weights: BaseWeights
+    trained: TrainableSummary
+    optimizer: StateBytes
+    optimizer_temporaries: int
+    """What the optimizer's step allocates and frees again, in bytes."""
+    step: StepProfile
+    sizes: tuple[Size, ...]
+    """Totals of all ledgers of a step beside what is alive all along: what has to fit."""
+    evaluation: tuple[Candidate, ...]
+    """Ledgers of an evaluation pass; empty where the run has none."""
+    virtual_tokens: int
+    """Tokens that the method puts before every sequence."""
+    adapter_file_bytes: int
+    """The adapter as `save_pretrained` writes it; 0 for full fine-tuning."""
+
+
+def run_profile(architecture: Architecture, run: TrainingRun, *, several: bool | None = None) -> RunProfile:
+    """The profile of a run.
+
+    several: for a micro-batch of more than one sequence (which may need a padding mask), whatever the run's is.
+    Raises `InputError` where the run does not suit the model, `Abstention` where it is not known.
+    """
+    many = run.micro_batch_size > 1
+    wanted = many if several is None else several
+    key = (architecture, _structure(run), wanted, run.eval_batch_size > 0)
+    found = _cache.get(key)
+    if found is None:
+        found = _profile(architecture, run if many == wanted else run.replace(micro_batch_size=1 + wanted))
+        if len(_cache) >= _LARGEST_CACHE:
+            _cache.clear()
+        _cache[key] = found
+    return found
+
+
+def _profile(architecture: Architecture, run: TrainingRun) -> RunProfile:
+    # the counts come first: they name a target or a rank that does not suit the model
+    trained = trainable(architecture, run)
+    chosen = optimizer(run.optimizer)
+    weights = base_weights(architecture, run)
+    states = chosen.state_bytes(trained.tensors)
+    temporaries = chosen.step_temporaries(trained.tensors)
+    step = profile_step(architecture, run)
+    return RunProfile(
+        weights=weights,
+        trained=trained,
+        optimizer=states,
+        optimizer_temporaries=temporaries,
+        step=step,
+        sizes=(
+            *(size for _, candidates in step.instants for size, _ in candidates),
+            Size(constant=trained.gradient_bytes + temporaries),
+            Size(constant=weights.load_temporaries - states.device),
+        ),
+        evaluation=profile_evaluation(architecture, run) if run.eval_batch_size else (),
+        virtual_tokens=method_of(run).virtual_tokens(run),
+        adapter_file_bytes=adapter_file_bytes(architecture, run) if run.method != "full" else 0,
+    )

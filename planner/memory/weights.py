@@ -1,0 +1,96 @@
+"""Bytes of the base model on the device, and what loading it takes besides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from planner.architecture.modules import Architecture, Module
+from planner.quantization import is_quantized, scheme
+from planner.run import TrainingRun
+from planner.units import DTYPE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class WeightGroup:
+    """Base parameters that are stored in the same way."""
+
+    label: str
+    parameters: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BaseWeights:
+    """The base model on the device."""
+
+    groups: tuple[WeightGroup, ...]
+    load_temporaries: int
+    """The largest tensor that loading holds twice: in 16 bits before it is quantised, or before it is cast
+    to float32 by `prepare_model_for_kbit_training`."""
+    host_bytes: int
+    """The base in its published 16-bit form (a download, or the host memory a merge needs)."""
+
+    @property
+    def bytes(self) -> int:
+        """All of it."""
+        return sum(group.bytes for group in self.groups)
+
+
+def upcast(run: TrainingRun) -> bool:
+    """Whether the parameters that are not quantised are cast to float32.
+
+    Source: `peft.utils.other.prepare_model_for_kbit_training`, which spares GPTQ models.
+    """
+    return run.prepare_kbit and run.quantization not in ("none", "gptq")
+
+
+def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
+    """The base weights of a run, by how they are stored."""
+    quantizer = scheme(run.quantization)
+    element = DTYPE_BYTES[run.base_dtype]
+    kept_element = 4 if upcast(run) else element
+    quantized = [0, 0]
+    experts = [0, 0]
+    rest = [0, 0]
+    largest = 0
+    for name, module, times in _modules(architecture):
+        if quantizer is not None and is_quantized(architecture, name, module, run):
+            weight = prod(module.weight)
+            quantized[0] += weight * times
+            quantized[1] += quantizer.weight_bytes(module, run) * times
+            largest = max(largest, weight * 2)
+            bias = module.count - weight
+            rest[0] += bias * times
+            rest[1] += bias * kept_element * times
+            continue
+        group = experts if module.kind == "experts" else rest
+        group[0] += module.count * times
+        group[1] += module.count * kept_element * times
+        if upcast(run):
+            largest = max(largest, module.count * element)
+    dtype = "float32" if upcast(run) else run.base_dtype
+    if quantizer is None:
+        named = [(f"all parameters in {dtype}", [a + b for a, b in zip(experts, rest, strict=True)])]
+    else:
+        named = [
+            (f"linear layers in {_quantization(run)}", quantized),
+            (f"expert matrices in {dtype}, which are not quantised", experts),
+            (f"embeddings, head and norms in {dtype}", rest),
+        ]
+    groups = tuple(WeightGroup(label, count, size) for label, (count, size) in named if count)
+    return BaseWeights(groups, largest, 2 * architecture.parameters)
+
+
+def _modules(architecture: Architecture) -> list[tuple[str, Module, int]]:
+    """Each distinct module once: a full name of one of its kind, and how many there are."""
+    out = [(module.name, module, 1) for module in architecture.outer]
+    for block in architecture.blocks:
+        first = f"{architecture.block_prefix}.{block.layers[0]}"
+        out += [(f"{first}.{module.name}", module, len(block.layers)) for module in block.modules]
+    return out
+
+
+def _quantization(run: TrainingRun) -> str:
+    names = {"nf4": "NF4", "fp4": "FP4", "int8": "int8", "gptq": "4-bit GPTQ", "awq": "4-bit AWQ"}
+    return names[run.quantization] + (" with double quantisation" if run.double_quant else "")

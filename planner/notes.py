@@ -1,0 +1,52 @@
+"""What a reader of a plan must know beside its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.architecture.modules import Architecture
+from planner.catalogue import Gpu
+from planner.memory.profile import RunProfile
+from planner.memory.weights import upcast
+from planner.run import TrainingRun
+from planner.units import format_bytes
+
+
+def notes_on(
+    architecture: Architecture, run: TrainingRun, gpu: Gpu | None, profile: RunProfile
+) -> Iterator[str]:
+    """The notes on a run, the most important first."""
+    yield from _dtype_on(run, gpu)
+    yield from _experts(architecture, run, profile)
+    if upcast(run):
+        rest = sum(group.parameters for group in profile.weights.groups[1:])
+        yield (
+            f"prepare_model_for_kbit_training casts {rest:,} unquantised parameters to float32, "
+            f"{format_bytes(2 * rest)} more than in 16 bits, and the activations with them "
+            "(--no-prepare-kbit leaves them)"
+        )
+    longest = architecture.max_position_embeddings
+    if longest is not None and run.sequence_length > longest:
+        yield f"sequences of {run.sequence_length:,} tokens are longer than the {longest:,} the model was made for"
+    yield from architecture.notes
+    yield (
+        "formulas follow transformers 5.23, PEFT 0.21, bitsandbytes 0.50 and torch 2.13; other versions "
+        "copy logits and casts differently"
+    )
+
+
+def _dtype_on(run: TrainingRun, gpu: Gpu | None) -> Iterator[str]:
+    uses = run.base_dtype == "bfloat16" or run.mixed_precision == "bf16"
+    if gpu is not None and not gpu.native_bf16 and uses:
+        yield f"{gpu.name} has no bfloat16: it is emulated and slow there; use --precision fp16"
+
+
+def _experts(architecture: Architecture, run: TrainingRun, profile: RunProfile) -> Iterator[str]:
+    if run.quantization == "none":
+        return
+    for group in profile.weights.groups:
+        if group.label.startswith("expert"):
+            yield (
+                f"{format_bytes(group.bytes)} of expert matrices stay unquantised: in transformers 5 they are "
+                f"3-D parameters, not nn.Linear, and {run.quantization} leaves them alone"
+            )

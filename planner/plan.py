@@ -1,0 +1,81 @@
+"""`plan`: from a training run and a card to whether it fits and where every byte goes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from planner.architecture.config import Config
+from planner.architecture.config_file import LoadedConfig, load_config
+from planner.architecture.families import build
+from planner.architecture.modules import Architecture
+from planner.catalogue import Gpu, find_gpu
+from planner.errors import Abstention
+from planner.footprint import footprint
+from planner.memory.estimate import estimate, limits
+from planner.memory.ledger import Memory
+from planner.notes import notes_on
+from planner.plan_types import Limits, Parameters, Plan, PlannedGpu
+from planner.run import TrainingRun
+
+
+def plan(run: TrainingRun, gpu: Gpu | str | None = None) -> Plan:
+    """Plan a run on a card (its name, or a `Gpu`), or on none yet.
+
+    Raises `InputError` where the run, its model or the card cannot be used, and `Abstention` where the
+    planner does not know how to estimate it.
+    """
+    if run.num_gpus > 1:
+        raise Abstention(
+            f"runs on {run.num_gpus} GPUs (strategy {run.strategy}) are not planned yet",
+            way_out="plan for one GPU with --gpus 1",
+        )
+    gpu_note = None
+    if isinstance(gpu, str):
+        match = find_gpu(gpu)
+        gpu, gpu_note = match.gpu, match.note
+    loaded, architecture = resolve(run.model)
+    estimated = estimate(architecture, run, gpu)
+    memory, profile = estimated.memory, estimated.profile
+    return Plan(
+        run=run,
+        gpu=_planned_gpu(gpu, run) if gpu is not None else None,
+        verdict=verdict(memory, gpu) if gpu is not None else None,
+        memory=memory,
+        parameters=Parameters(profile.trained.total, profile.trained.trainable),
+        footprint=footprint(architecture, run, profile),
+        limits=Limits(*limits(architecture, run, gpu, estimated), architecture.max_position_embeddings)
+        if gpu is not None
+        else None,
+        notes=tuple(
+            note for note in (loaded.note, gpu_note, *notes_on(architecture, run, gpu, profile)) if note
+        ),
+    )
+
+
+def verdict(memory: Memory, gpu: Gpu) -> str:
+    """`fits`, `tight` or `does_not_fit`: the reserved interval against the usable memory."""
+    if memory.interval_bytes.high <= gpu.usable_bytes:
+        return "fits"
+    return "tight" if memory.interval_bytes.low <= gpu.usable_bytes else "does_not_fit"
+
+
+def resolve(model: str) -> tuple[LoadedConfig, Architecture]:
+    """The config and the architecture of what `--model` names."""
+    path = Path(model)
+    try:
+        stamp = path.stat().st_mtime_ns if path.exists() else 0
+    except (OSError, ValueError):
+        stamp = 0
+    return _resolved(model, stamp)
+
+
+@lru_cache(maxsize=64)
+def _resolved(model: str, stamp: int) -> tuple[LoadedConfig, Architecture]:
+    # `stamp` makes an edited file another key
+    loaded = load_config(model)
+    return loaded, build(Config(loaded.config, loaded.origin))
+
+
+def _planned_gpu(gpu: Gpu, run: TrainingRun) -> PlannedGpu:
+    return PlannedGpu(gpu.name, run.num_gpus, gpu.memory_bytes, gpu.usable_bytes, gpu.context_bytes)

@@ -1,0 +1,36 @@
+"""Figures in GiB, as the views of a plan write them. GiB is 1024**3 bytes."""
+
+from __future__ import annotations
+
+from planner.units import GIB
+
+
+def gib(count: int) -> str:
+    """Bytes as `46.9 GiB`; less than 1 GiB with two decimals."""
+    return f"{gib_number(count, 1 if abs(count) >= GIB else 2)} GiB"
+
+
+def gib_number(count: int, decimals: int = 2) -> str:
+    """Bytes in GiB without the unit; `<0.01` for what would round to nothing, though it is not nothing."""
+    smallest = 10**-decimals
+    if 0 < count < smallest / 2 * GIB:
+        return f"<{smallest:.{decimals}f}"
+    return f"{count / GIB:,.{decimals}f}"
+
+
+def share(part: int, whole: int) -> str:
+    """`46%`; `<1%` for what would round to nothing, though it is not nothing."""
+    percent = 100 * part / whole
+    return "<1%" if 0 < percent < 0.5 else f"{percent:.0f}%"
+
+
+def columns(rows: list[list[str]], left: int = 1, gap: int = 2) -> list[str]:
+    """Rows of equal length with their cells aligned: the first `left` columns left, the others right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    return [
+        (" " * gap).join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]

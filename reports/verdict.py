@@ -1,0 +1,78 @@
+"""The first lines of a plan: whether it fits, and by how much."""
+
+from __future__ import annotations
+
+from planner.plan import resolve
+from planner.plan_types import Parameters, Plan
+from planner.run import TrainingRun
+from planner.units import format_count
+from reports.figures import gib, gib_number
+from reports.page import Page
+
+_WORDS = {"fits": ("FITS", "green"), "tight": ("TIGHT", "yellow"), "does_not_fit": ("DOES NOT FIT", "red")}
+_METHODS = {
+    "full": "full fine-tuning",
+    "lora": "LoRA",
+    "qlora": "QLoRA",
+    "dora": "DoRA",
+    "rslora": "rsLoRA",
+    "ia3": "IA³",
+    "prompt_tuning": "prompt tuning",
+    "prefix_tuning": "prefix tuning",
+    "p_tuning": "p-tuning",
+    "ln_tuning": "layer-norm tuning",
+    "trainable_tokens": "trainable tokens",
+}
+
+
+def verdict_section(plan: Plan, page: Page) -> list[str]:
+    """One line with the verdict, the run and the card; then the figures that it rests on."""
+    title = f"{model_title(plan.run)} {method_title(plan.run)}"
+    reserved, interval = plan.memory.peak_bytes.reserved, plan.memory.interval_bytes
+    figure = f"{gib(reserved)} ({gib_number(interval.low, 1)}–{gib_number(interval.high, 1)}) reserved"
+    parameters = f"  {_trained(plan.parameters)}"
+    if plan.gpu is None or plan.verdict is None:
+        return [
+            page.style(title, "bold"),
+            *page.wrap(
+                f"{figure} at the peak; name a card with --gpu to see whether it fits, "
+                "`lora-plan gpus` lists them"
+            ),
+            parameters,
+        ]
+    word, colour = _WORDS[plan.verdict]
+    gap = plan.gpu.usable_bytes - reserved
+    rest = f"{gib(gap)} to spare" if gap >= 0 else f"{gib(-gap)} too much"
+    head, *more = page.wrap(f"{word}   {title} on {plan.gpu.name}", first="", rest=" " * (len(word) + 3))
+    return [
+        page.style(word, "bold", colour) + page.style(head.removeprefix(word), "bold"),
+        *(page.style(line, "bold") for line in more),
+        *page.wrap(f"{figure} of {gib(plan.gpu.usable_bytes)} usable: {rest}"),
+        parameters,
+    ]
+
+
+def _trained(parameters: Parameters) -> str:
+    total, trainable = parameters.total, parameters.trainable
+    if trainable == total:
+        return f"all {format_count(total)} parameters are trained"
+    return (
+        f"{format_count(trainable)} of {format_count(total)} parameters are trained "
+        f"({100 * trainable / total:.2g}%)"
+    )
+
+
+def model_title(run: TrainingRun) -> str:
+    """`Llama-3.1-70B` for a model of the catalogue; of any other, what the user wrote, without its folder."""
+    loaded, _ = resolve(run.model)
+    if loaded.model is not None:
+        return loaded.model.id.rpartition("/")[2]
+    parts = [part for part in run.model.replace("\\", "/").split("/") if part]
+    return parts[-2] if len(parts) > 1 and parts[-1] == "config.json" else parts[-1]
+
+
+def method_title(run: TrainingRun) -> str:
+    """`QLoRA`, `LoRA (int8)`: the method, and the quantization where the method does not say it."""
+    title = _METHODS.get(run.method, run.method)
+    usual = "nf4" if run.method == "qlora" else "none"
+    return title if run.quantization == usual else f"{title} ({run.quantization})"

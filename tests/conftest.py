@@ -1,0 +1,28 @@
+"""Options and fixtures of the whole test suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with a file of the folder `golden` beside the test, or write it with --update-golden."""
+    folder = Path(request.path).parent / "golden"
+
+    def compare(text: str, name: str) -> None:
+        path = folder / name
+        if request.config.getoption("--update-golden"):
+            folder.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+        assert path.exists(), f"{path.name} is not there; write it with --update-golden and read it"
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare

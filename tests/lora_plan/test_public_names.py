@@ -1,0 +1,52 @@
+"""The public surface, exactly; and that importing it imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import lora_plan
+from tests.lora_plan.cli import ROOT
+
+NAMES = ["Abstention", "InputError", "Plan", "TrainingRun", "__version__", "plan"]
+
+
+def test_the_public_names_are_these_and_no_others() -> None:
+    assert lora_plan.__all__ == NAMES
+    assert dir(lora_plan) == NAMES
+
+
+def test_each_name_is_the_planners_own() -> None:
+    from planner.errors import Abstention, InputError
+    from planner.plan import plan
+    from planner.plan_types import Plan
+    from planner.run import TrainingRun
+
+    for name, value in {
+        "Abstention": Abstention,
+        "InputError": InputError,
+        "Plan": Plan,
+        "TrainingRun": TrainingRun,
+        "plan": plan,
+    }.items():
+        assert getattr(lora_plan, name) is value
+
+
+def test_another_name_is_refused() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'simulate'"):
+        lora_plan.simulate  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_version_is_the_projects() -> None:
+    declared = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert declared is not None
+    assert lora_plan.__version__ == declared[1]
+
+
+def test_the_import_is_lazy() -> None:
+    code = "import sys, lora_plan; print([name for name in sys.modules if name.startswith('planner')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
