@@ -1,7 +1,7 @@
 """The size of `adapter_model.safetensors`, as `PeftModel.save_pretrained` writes it.
 
-Source: `peft/utils/save_and_load.py` (0.21), `get_peft_model_state_dict`; the format is that of safetensors: eight
-bytes, a JSON header padded with spaces to a multiple of eight, and the tensors one after another.
+Source: `peft/utils/save_and_load.py` (0.21), `get_peft_model_state_dict`; the format is that of safetensors:
+eight bytes, a JSON header padded with spaces to a multiple of eight, and the tensors one after another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from planner.units import DTYPE_BYTES
 ROOT = "base_model.model."
 
 SAVED_EMBEDDINGS = ("embed_tokens", "lm_head")
-"""Embeddings that are saved in full when they are targets: `EMBEDDING_LAYER_NAMES` in `peft/utils/constants.py`."""
+"""Embeddings that are saved in full when they are targets (`EMBEDDING_LAYER_NAMES` of PEFT)."""
 
 _DTYPE_NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
@@ -105,5 +105,6 @@ def _saved_embeddings(architecture: Architecture, run: TrainingRun, found: Wrapp
         named = bool(matching(run.target_modules, candidates, field="target_modules"))
     else:
         named = any(name in SAVED_EMBEDDINGS for name in run.target_modules)
-    wrapped_names = found.targets | (found.copies if run.method == "ln_tuning" else frozenset())
-    return both & wrapped_names if named else set()
+    if not named:
+        return set()
+    return both & (found.targets | found.copies if run.method == "ln_tuning" else found.targets)

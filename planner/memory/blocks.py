@@ -206,7 +206,7 @@ class StartProfile:
     forward_only: Ledger
     """What stays until the forward pass of the whole model ends."""
     backward: tuple[Ledger, ...]
-    """Largest ledgers of the embedding's own backward pass, the last of all; empty where nothing is trained there."""
+    """Largest ledgers of the embedding's own backward pass, the last of all; none if nothing is trained."""
 
 
 def profile_start(
@@ -218,7 +218,8 @@ def profile_start(
     flow into the first checkpointed block.
     """
     tape = new_tape(run)
-    forward = block_forward(tape, run, architecture.outer, wiring, Shared(None, None, None, grouped_attention=True))
+    nothing = Shared(None, None, None, grouped_attention=True)
+    forward = block_forward(tape, run, architecture.outer, wiring, nothing)
     tape.embeddings_require_grad = run.gradient_checkpointing
     embeds = partial(program.embed, forward)
     x = wiring.method.embed(forward, architecture, embeds, wrapped=architecture.embed in wiring.targets)
@@ -251,14 +252,16 @@ def profile_start(
     if gradient is not None:
         tape.backward(root, output, [tape.new(*gradient, "gradient of the output")])
     backward = tape.peaks(begin, len(tape.events)) if gradient is not None else []
-    if run.gradient_checkpointing:
+    if run.gradient_checkpointing or architecture.mask == "boolean":
         kept, mask = plus(kept, mask), {}
     return StartProfile(dtype, needs, kept, mask, tuple(first_pass), forward_only, tuple(backward))
 
 
 def _root_of(tensor: Tensor) -> tuple[Node | None, int, ops.Meta | None]:
-    """Where a backward pass from `tensor` begins, if there is one, and the shape of its gradient; not `tensor`
-    itself, which must not be held."""
+    """Where a backward pass from `tensor` begins, if there is one, and the shape of its gradient.
+
+    Not `tensor` itself: nothing may hold it while the pass runs.
+    """
     return (None, 0, None) if tensor.node is None else (tensor.node, tensor.output, ops.meta(tensor))
 
 

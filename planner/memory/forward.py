@@ -79,6 +79,8 @@ class BlockForward:
         self.patches = patches_of(run, model_type)
         self.held: list[Tensor] = []
         """What frames around the modules hold until the forward pass of the whole model ends."""
+        self.windows: set[int | None] = set()
+        """Windows of the attention layers that ran: which of the model's masks they were given."""
         self.prefix: Tensor | None = None
         """Learned keys and values of all layers, until the last layer's attention has read them."""
 
@@ -207,6 +209,7 @@ class BlockForward:
         sinks: Tensor | None = None,
     ) -> Tensor:
         """The run's attention implementation."""
+        self.windows.add(window)
         mask = self._shared.mask if window is None else self._shared.local_mask
         prefix = self._method.prefix_tokens(self.run)
         if prefix:

@@ -7,6 +7,7 @@ sums.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from operator import attrgetter
 
 from planner.adapter_file import adapter_file_bytes
@@ -28,10 +29,13 @@ _LARGEST_CACHE = 256
 _cache: dict[tuple[object, ...], RunProfile] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunProfile:
     """What is alive all along, and what comes and goes at each instant of a step."""
 
+    architecture: Architecture
+    run: TrainingRun
+    """A run of this kind; its batch and sequence length mean nothing here."""
     weights: BaseWeights
     trained: TrainableSummary
     optimizer: StateBytes
@@ -44,8 +48,11 @@ class RunProfile:
     """Ledgers of an evaluation pass; empty where the run has none."""
     virtual_tokens: int
     """Tokens that the method puts before every sequence."""
-    adapter_file_bytes: int
-    """The adapter as `save_pretrained` writes it; 0 for full fine-tuning."""
+
+    @cached_property
+    def adapter_file_bytes(self) -> int:
+        """The adapter as `save_pretrained` writes it; 0 for full fine-tuning."""
+        return adapter_file_bytes(self.architecture, self.run)
 
 
 def run_profile(architecture: Architecture, run: TrainingRun, *, several: bool | None = None) -> RunProfile:
@@ -75,6 +82,8 @@ def _profile(architecture: Architecture, run: TrainingRun) -> RunProfile:
     temporaries = chosen.step_temporaries(trained.tensors)
     step = profile_step(architecture, run)
     return RunProfile(
+        architecture=architecture,
+        run=run,
         weights=weights,
         trained=trained,
         optimizer=states,
@@ -87,5 +96,4 @@ def _profile(architecture: Architecture, run: TrainingRun) -> RunProfile:
         ),
         evaluation=profile_evaluation(architecture, run) if run.eval_batch_size else (),
         virtual_tokens=method_of(run).virtual_tokens(run),
-        adapter_file_bytes=adapter_file_bytes(architecture, run) if run.method != "full" else 0,
     )

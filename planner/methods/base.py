@@ -46,7 +46,7 @@ class Method:
     """Whether the base model's own parameters are frozen."""
 
     def targets(self, architecture: Architecture, run: TrainingRun) -> frozenset[str]:
-        """Full names of the modules the method wraps. Raises `InputError` where a run's targets match none."""
+        """Full names of the modules the method wraps. Raises `InputError` where the targets match none."""
         return frozenset()
 
     def parameters(self, architecture: Architecture, run: TrainingRun) -> Mapping[str, int]:
@@ -64,11 +64,11 @@ class Method:
         return ()
 
     def added_once(self, architecture: Architecture, run: TrainingRun) -> tuple[AddedTensor, ...]:
-        """Tensors added to the model as a whole (prompt embeddings), under their names in the adapter file."""
+        """Tensors added to the model as a whole (prompt embeddings and their encoder)."""
         return ()
 
     def file_once(self, architecture: Architecture, run: TrainingRun) -> tuple[AddedTensor, ...]:
-        """What `save_pretrained` writes of them."""
+        """What `save_pretrained` writes of them, under the names in the file."""
         return self.added_once(architecture, run)
 
     def trains(self, module: Module, run: TrainingRun, *, wrapped: bool) -> tuple[str, ...]:
@@ -89,7 +89,10 @@ class Method:
     def embed(
         self, forward: BlockForward, architecture: Architecture, base: Callable[[], Tensor], *, wrapped: bool
     ) -> Tensor:
-        """The input of the first block; `base()` is the model's own. wrapped: whether the embedding is a target."""
+        """The input of the first block; `base()` is the model's own.
+
+        wrapped: whether the embedding is a target.
+        """
         return base()
 
     def forward(

@@ -73,14 +73,15 @@ def wrapped(architecture: Architecture, run: TrainingRun) -> Wrapped:
     twice = targets & copies or copies.intersection(name.rpartition(".")[0] for name in parameters)
     if twice:
         raise InputError(
-            f"'{min(twice)}' is matched by both target_modules and modules_to_save, which compares the ends of "
-            "names; take it out of one of them",
+            f"'{min(twice)}' is matched by both target_modules and modules_to_save, which compares the ends "
+            "of names; take it out of one of them",
             field="modules_to_save",
         )
     both = targets.intersection(name.rpartition(".")[0] for name in parameters)
     if both:
         raise InputError(
-            f"'{min(both)}' is matched by both target_modules and target_parameters; take it out of one of them",
+            f"'{min(both)}' is matched by both target_modules and target_parameters; "
+            "take it out of one of them",
             field="target_parameters",
         )
     return Wrapped(method, targets, parameters, copies)
@@ -93,7 +94,7 @@ def added_tensors(architecture: Architecture, run: TrainingRun, found: Wrapped) 
     dtype = kept_dtype(run)
     for name, module in architecture.modules():
         if name in found.targets:
-            # one entry for all layers: what is added depends on the module's place in its block, not on its layer
+            # one entry for all layers: what is added does not depend on which layer a module is in
             key = (id(module), True)
             if key not in cache:
                 cache[key] = found.method.added(architecture, run, name, module)

@@ -1,7 +1,7 @@
 """`target_parameters`, and the targets that PEFT turns into such.
 
-transformers 5 holds the experts of a layer in two 3-D parameters. For some families PEFT rewrites the names of
-the former linear layers (`gate_proj`, `w1`, `gate`), and those that `all-linear` stands for, into
+transformers 5 holds the experts of a layer in two 3-D parameters. For some families PEFT rewrites the names
+of the former linear layers (`gate_proj`, `w1`, `gate`), and those that `all-linear` stands for, into
 `target_parameters` on the experts and the router; dense layers of the same names are then left out.
 
 Source: `peft/utils/transformers_weight_conversion.py` (0.21), `_convert_peft_config_moe`, and
@@ -68,8 +68,8 @@ def rewrite(architecture: Architecture, run: TrainingRun) -> Rewritten:
     if former & fused:
         if not fused <= former:
             raise InputError(
-                f"target_modules has one of {' and '.join(sorted(fused))} without the other, but this model holds "
-                "both in one parameter, gate_up_proj; give both",
+                f"target_modules has one of {' and '.join(sorted(fused))} without the other, but this model "
+                "holds both in one parameter, gate_up_proj; give both",
                 field="target_modules",
             )
         # one matrix for both: PEFT doubles its rank

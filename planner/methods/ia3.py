@@ -48,12 +48,10 @@ class Ia3(Method):
             dtype = x.dtype
             x = ops.to(x, forward.run.adapter_dtype)
             scaled = ops.to(ops.mul(x, factors), dtype)
-            result = base(scaled)
-            return result
+            return base(scaled)
         result = base(x)
         dtype = result.dtype
-        result = ops.to(ops.mul(result, factors), dtype)
-        return result
+        return ops.to(ops.mul(result, factors), dtype)
 
 
 METHOD = Ia3()

@@ -1,6 +1,6 @@
 """Layer-norm tuning: copies of the normalisation layers are trained in their place.
 
-Source: `peft/tuners/ln_tuning` (0.21): each target is deep-copied in its own dtype (`_cast_adapter_dtype` does nothing).
+Source: `peft/tuners/ln_tuning` (0.21): each target is deep-copied, in its own dtype.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ class Lora(Method):
         if found and (run.dropout or run.use_dora):
             what = "DoRA" if run.use_dora else f"dropout {run.dropout:g}"
             raise InputError(
-                f"target_modules of this model include '{next(iter(found))}', a parameter that is no layer of its "
-                f"own, on which PEFT does not support {what}; choose target_modules without it, or no {what}",
+                f"the targets include '{next(iter(found))}', a parameter that is no layer of its own, on "
+                f"which PEFT does not support {what}; choose target_modules without it, or no {what}",
                 field="use_dora" if run.use_dora else "dropout",
             )
         return found
@@ -102,8 +102,8 @@ def wrapped_parameter(name: str, shape: Shape, rank: int, dtype: str) -> tuple[A
     """
     if len(shape) not in (2, 3):
         raise InputError(
-            f"target_parameters matches '{name}' with {len(shape)} dimensions, but PEFT adapts matrices and stacks "
-            "of them; choose another parameter",
+            f"target_parameters matches '{name}' with {len(shape)} dimensions, but PEFT adapts matrices and "
+            "stacks of them; choose another parameter",
             field="target_parameters",
         )
     experts = shape[0] if len(shape) == 3 else 1

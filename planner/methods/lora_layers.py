@@ -25,10 +25,10 @@ def update(forward: BlockForward, name: str, module: Module, x: Tensor) -> Tenso
 
 
 def dora(forward: BlockForward, name: str, module: Module, x: Tensor, result: Tensor) -> Tensor:
-    """`DoraLinearVariant.forward` without the final sum: the magnitude rescales the base result, which is kept.
+    """`DoraLinearVariant.forward` without the final sum: the magnitude rescales the base result.
 
-    With dropout the base result is computed anew from the dropped input. The update matrix, its graph and the
-    weight in x's dtype live until the end.
+    With dropout that is computed anew from the dropped input. The update matrix, its graph and the weight
+    in x's dtype live until the end.
     """
     base_result: Tensor | None = result
     if forward.run.dropout:
@@ -55,8 +55,8 @@ def dora(forward: BlockForward, name: str, module: Module, x: Tensor, result: Te
 def _update_matrix(forward: BlockForward, name: str, module: Module) -> tuple[Tensor, Tensor, Tensor]:
     """`get_lora_weight`: lora_B(lora_A(I)), the last of the three.
 
-    It is detached only where it is used, so that the graph of this product, which is never run backward, keeps
-    its inputs as long as the result lives.
+    It is detached only where it is used, so that the graph of this product, which is never run backward,
+    keeps its inputs as long as the result lives.
     """
     tape = forward.tape
     records, tape.grad_enabled = tape.grad_enabled, False
@@ -99,14 +99,18 @@ def _transposed(weight: Tensor, rows: int, cols: int) -> Tensor:
     view = Tensor(tape, ONE.times(rows), cols, weight.dtype)
     if tape.records(weight):
         shape = ops.meta(weight)
-        tape.record([view], [weight], lambda grad: (tape.new(*shape, "gradient copy"),), [])
+
+        def backward(grad: Tensor) -> tuple[Gradient]:
+            return (tape.new(*shape, "gradient copy"),)
+
+        tape.record([view], [weight], backward, [])
     return view
 
 
 def merged_stack(forward: BlockForward, name: str, shape: Shape, rank: int, base: Tensor) -> Tensor:
     """A stack of expert matrices with its update: `ParamWrapper` folds it in with one `baddbmm`.
 
-    The factors are cast to the parameter's dtype; the sum is a copy of the whole stack, made at every forward.
+    The factors are cast to the parameter's dtype; the sum is a copy of the whole stack.
     """
     tape = forward.tape
     experts, rows, cols = shape

@@ -24,7 +24,7 @@ def matching(pattern: str, names: Iterable[str], *, field: str) -> set[str]:
 
     A backtracking matcher can take exponential time when quantifiers are nested or many. An expression
     with a quantified group, or with more than three quantifiers or groups, is matched in another process
-    that is stopped after `SECONDS`. Raises `InputError` for one that is not a regular expression or takes longer.
+    that is stopped after `SECONDS`. Raises `InputError` for one that takes longer, or is none.
     """
     try:
         compiled = re.compile(pattern)

@@ -62,5 +62,9 @@ def _repeated(x: Tensor, rows: Size) -> Tensor:
     out = tape.new(rows, x.cols, x.dtype, "repeated prompt")
     if tape.records(x):
         shape = ops.meta(x)
-        tape.record([out], [x], lambda grad: (tape.new(*shape, "gradient sum"),), [])
+
+        def backward(grad: Tensor) -> tuple[Gradient]:
+            return (tape.new(*shape, "gradient sum"),)
+
+        tape.record([out], [x], backward, [])
     return out

@@ -34,13 +34,14 @@ def saved_modules(architecture: Architecture, run: TrainingRun) -> frozenset[str
             continue
         if sum(any(outer.endswith(word) for word in words) for outer in around(name)) > 1:
             raise InputError(
-                f"modules_to_save {_listed(words)} matches both '{name}' and a module around it; keep one of them",
+                f"modules_to_save {_listed(words)} matches both '{name}' and a module around it; "
+                "keep one of them",
                 field="modules_to_save",
             )
         if is_quantized(architecture, name, module, run):
             raise InputError(
-                f"modules_to_save '{words[0]}' matches '{name}', whose {run.quantization} weight cannot be trained; "
-                "remove it, or set quantization to none",
+                f"modules_to_save '{words[0]}' matches '{name}', whose {run.quantization} weight cannot be "
+                "trained; remove it, or set quantization to none",
                 field="modules_to_save",
             )
         found.add(name)
@@ -48,7 +49,8 @@ def saved_modules(architecture: Architecture, run: TrainingRun) -> frozenset[str
     for word in run.modules_to_save:
         if word not in matched:
             raise InputError(
-                f"modules_to_save '{word}' matches no module of this model; it has {', '.join(sorted(last_names))}",
+                f"modules_to_save '{word}' matches no module of this model; "
+                f"it has {', '.join(sorted(last_names))}",
                 field="modules_to_save",
             )
     return frozenset(found)
@@ -64,7 +66,7 @@ def around(name: str) -> Iterator[str]:
 def excluded(name: str, run: TrainingRun) -> bool:
     """Whether `name` is no target because it is, or lies in, a module of `modules_to_save`.
 
-    Source: `check_target_module_exists` in `peft/tuners/tuners_utils.py`, which compares whole parts of names.
+    Source: `check_target_module_exists` in `peft/tuners/tuners_utils.py`; it compares whole parts of names.
     """
     return any(f".{word}." in f".{name}." for word in run.modules_to_save)
 

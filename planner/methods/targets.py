@@ -1,8 +1,8 @@
 """Which modules `target_modules` names, resolved as PEFT resolves it.
 
 Source: `peft/tuners/tuners_utils.py` (0.21), `check_target_module_exists` and
-`_maybe_include_all_linear_layers`: a list matches whole names or the ends of names at a dot; a string is a regular
-expression for the whole name; `all-linear` is every linear layer but the output head.
+`_maybe_include_all_linear_layers`: a list matches whole names or the ends of names at a dot; a string is a
+regular expression for the whole name; `all-linear` is every linear layer but the output head.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def match_targets(
     kinds: tuple[Kind, ...],
     chosen: str | Collection[str],
 ) -> frozenset[str]:
-    """Full names of the modules of `kinds` that `chosen` selects; a module in `modules_to_save` is none of them.
+    """Full names of the modules of `kinds` that `chosen` selects, without those in `modules_to_save`.
 
     Raises `InputError` where nothing matches, with the names that exist, and where something matches that
     the method cannot wrap, as PEFT does.

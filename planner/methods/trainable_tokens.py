@@ -1,6 +1,6 @@
 """Trainable tokens: new embeddings for a few token ids, written over the frozen matrix at every forward.
 
-Source: `peft/tuners/trainable_tokens` (0.21). The matrix with the trained rows is a copy of the whole embedding.
+Source: `peft/tuners/trainable_tokens` (0.21). The matrix with the trained rows is a copy of the embedding.
 A tied head is wrapped as well and makes a copy of its own from the same trained rows.
 """
 
@@ -28,8 +28,8 @@ class TrainableTokens(Method):
     def targets(self, architecture: Architecture, run: TrainingRun) -> frozenset[str]:
         if run.trainable_token_count > architecture.vocab_size:
             raise InputError(
-                f"trainable_token_count {run.trainable_token_count:,} is more than the {architecture.vocab_size:,} "
-                "tokens of this model; lower it",
+                f"trainable_token_count {run.trainable_token_count:,} is more than the tokens of this model, "
+                f"{architecture.vocab_size:,}; lower it",
                 field="trainable_token_count",
             )
         tied = (module.name for module in architecture.outer if module.tied_to == architecture.embed)
@@ -53,7 +53,11 @@ class TrainableTokens(Method):
         result = base()
         tape, shape = forward.tape, ops.meta(weight)
         if tape.records(weight):
-            tape.record([result], [weight], lambda grad: (tape.new(*shape, "weight gradient"),), [])
+
+            def backward(grad: Tensor) -> tuple[Gradient]:
+                return (tape.new(*shape, "weight gradient"),)
+
+            tape.record([result], [weight], backward, [])
         return result
 
     def forward(

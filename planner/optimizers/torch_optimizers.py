@@ -34,9 +34,7 @@ class TorchOptimizer:
         for tensor in tensors:
             size += self.states * tensor.count * tensor.elements * DTYPE_BYTES[tensor.dtype]
             steps += tensor.count * STEP_BYTES
-        return StateBytes(
-            size + (steps if self.step == "device" else 0), steps if self.step == "cpu" else 0
-        )
+        return StateBytes(size + (steps if self.step == "device" else 0), steps if self.step == "cpu" else 0)
 
     def step_temporaries(self, tensors: Iterable[Trained]) -> int:
         """Bytes of the foreach lists.

@@ -45,9 +45,7 @@ def _gptq(module: Module, x: Tensor) -> Tensor:
     Autograd therefore saves that weight for the backward pass. What the (compiled) expansion takes
     besides its result is not counted.
     """
-    weight = x.tape.new(
-        ONE.times(module.out_features), module.in_features, x.dtype, "dequantised weight"
-    )
+    weight = x.tape.new(ONE.times(module.out_features), module.in_features, x.dtype, "dequantised weight")
     return ops.to(layers.linear(x, weight), x.dtype)
 
 

@@ -59,10 +59,11 @@ def bloom_gelu(x: Tensor) -> Tensor:
     Its forward and backward pass run without a graph, in temporaries.
     """
     tape = x.tape
-    out = gelu_fast(x.detach())
+    kept = x.detach()
+    out = gelu_fast(kept)
     if tape.records(x):
 
-        def backward(grad: Tensor, saved: Tensor = x.detach()) -> tuple[Gradient]:
+        def backward(grad: Tensor, saved: Tensor = kept) -> tuple[Gradient]:
             return (ops.mul(_bloom_gelu_derivative(saved), grad.detach()),)
 
         tape.record([out], [x], backward, [x])

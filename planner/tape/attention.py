@@ -74,8 +74,8 @@ def eager_attention(
 ) -> Tensor:
     """Attention in tensor operations (`eager_attention_forward`): every step of it is T*S per head wide.
 
-    upcast: the softmax is taken in float32, as in most families. head_major: q and k lie in memory head by head,
-    not token by token. `torch.matmul` copies what does not, so that it can take batch and heads together.
+    upcast: the softmax is taken in float32, as in most families. head_major: q and k lie in memory head by
+    head, not token by token. `torch.matmul` copies what does not, to take batch and heads together.
     """
     groups = heads.heads // heads.kv_heads
     k = ops.expand_copy(k, groups)
@@ -106,7 +106,7 @@ def eager_attention(
 
 
 def _operand(x: Tensor, ready: bool) -> Tensor:
-    """An operand of `torch.matmul`: in autocast's dtype, and copied where batch and heads do not lie together."""
+    """An operand of `torch.matmul`: in autocast's dtype, copied where batch and heads do not lie together."""
     if x.tape.autocast and x.dtype != x.tape.autocast:
         return ops.to(x, x.tape.autocast)
     return x if ready else ops.contiguous(x)

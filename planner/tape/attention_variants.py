@@ -48,7 +48,7 @@ def masked_fill(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def baddbmm(a: Tensor, b: Tensor, rows: Size, cols: int) -> Tensor:
-    """`bias.baddbmm(a, b, alpha=number)` for a bias without gradient: each gradient is a product, then scaled."""
+    """`bias.baddbmm(a, b, alpha=number)`, the bias without gradient: each gradient is a product, then scaled."""
     tape = a.tape
     if tape.autocast:
         a, b = ops.to(a, tape.autocast), ops.to(b, tape.autocast)

@@ -154,3 +154,27 @@ def clamp(x: Tensor, *, bounds: int) -> Tensor:
 
         tape.record([out], [x], backward, [x])
     return out
+
+
+def masked_fill(x: Tensor, mask: Tensor) -> Tensor:
+    """`x.masked_fill(mask, number)`: saves the mask."""
+    tape = x.tape
+    out = tape.new(x.rows, x.cols, x.dtype, "masked")
+    if tape.records(x):
+
+        def backward(grad: Tensor, saved: Tensor = mask) -> tuple[Gradient]:
+            return (tape.new(*ops.meta(grad), "gradient"),)
+
+        tape.record([out], [x], backward, [mask])
+    return out
+
+
+def group_mask(scores: Tensor, groups: int) -> Tensor:
+    """A boolean mask of the experts outside the best groups: a few numbers per group, spread over the experts."""
+    tape = scores.tape
+    group_scores = tape.new(scores.rows, groups, scores.dtype, "group scores")
+    chosen = tape.new(scores.rows, groups, scores.dtype, "group mask")
+    spread = tape.new(scores.rows, scores.cols, scores.dtype, "score mask")
+    inverted = tape.new(scores.rows, scores.cols, "int8", "experts outside the groups")
+    del group_scores, chosen, spread
+    return inverted

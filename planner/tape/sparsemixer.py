@@ -13,7 +13,8 @@ from planner.tape.tensor import Tensor
 def sparsemixer(scores: Tensor) -> tuple[Tensor, Tensor]:
     """T x experts scores -> T x 2 multipliers and int64 indices, in training."""
     first, first_index = _choice(scores, scores)
-    others = _scatter(scores, first_index)
+    # a scatter saves its index, as masked_fill does its mask
+    others = moe.masked_fill(scores, first_index)
     second, second_index = _choice(scores, others)
     multiplier = ops.cat([first, second])
     index = scores.tape.new(scores.rows, 2, "int64", "selected experts")
@@ -24,7 +25,7 @@ def _choice(scores: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
     """One expert: masked softmax, Gumbel sampling, and the multiplier with Heun's third-order gradient."""
     tape = scores.tape
     threshold = _threshold_mask(scores, candidates)
-    gates = _masked_fill(candidates, threshold)
+    gates = moe.masked_fill(candidates, threshold)
     selected = _gumbel(gates)
     gates = ops.softmax(gates)
     chosen = moe.gather(gates, selected, 1)
@@ -58,24 +59,6 @@ def _threshold_mask(scores: Tensor, candidates: Tensor) -> Tensor:
     mask = tape.new(scores.rows, scores.cols, "int8", "sparsity mask")
     del factor, ratio
     return mask
-
-
-def _masked_fill(x: Tensor, mask: Tensor) -> Tensor:
-    """`x.masked_fill(mask, -inf)`: saves the mask."""
-    tape = x.tape
-    out = tape.new(x.rows, x.cols, x.dtype, "masked scores")
-    if tape.records(x):
-
-        def backward(grad: Tensor, saved: Tensor = mask) -> tuple[Gradient]:
-            return (tape.new(*ops.meta(grad), "gradient"),)
-
-        tape.record([out], [x], backward, [mask])
-    return out
-
-
-def _scatter(x: Tensor, index: Tensor) -> Tensor:
-    """`torch.scatter(x, -1, index, -inf)`: saves the index."""
-    return _masked_fill(x, index)
 
 
 def _gumbel(gates: Tensor) -> Tensor:

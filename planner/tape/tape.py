@@ -161,9 +161,9 @@ class Tape:
 
         Neither the end of its backward pass nor a checkpoint frees it then.
         """
-        if not self.keeps_contexts or tensor.storage is None or (self.grad_enabled and not tensor.requires_grad):
+        if tensor.storage is None or (self.grad_enabled and not tensor.requires_grad):
             return
-        if tensor.storage not in self.contexts:
+        if self.keeps_contexts and tensor.storage not in self.contexts:
             self.contexts.append(tensor.storage)
             self._on_context.add(tensor.storage.index)
 

@@ -72,5 +72,5 @@ def measured(config: dict[str, Any], run: TrainingRun) -> int:
 
 
 def assert_same_peak(config: dict[str, Any], run: TrainingRun, *, rel: float = 0.003) -> None:
-    """The planned peak of a step is the real one, within `rel`: token positions and the like are not planned."""
+    """The planned peak of a step is the real one within `rel`; token positions are not planned."""
     assert predicted_peak(config, run) == pytest.approx(measured(config, run), rel=rel)

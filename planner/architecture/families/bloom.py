@@ -28,9 +28,7 @@ class BloomProgram:
     rotary_width: int = 0
 
     def embed(self, forward: Forward) -> Tensor:
-        x = layers.embedding(
-            forward.tape, forward.parameter("transformer.word_embeddings.weight"), TOKENS
-        )
+        x = layers.embedding(forward.tape, forward.parameter("transformer.word_embeddings.weight"), TOKENS)
         x = forward.layer_norm("transformer.word_embeddings_layernorm", x)
         forward.hold(forward.tape.new(TOKENS, self.heads.heads, x.dtype, "ALiBi"))
         return x

@@ -36,9 +36,7 @@ class FalconProgram:
         return self.heads.head_dim
 
     def embed(self, forward: Forward) -> Tensor:
-        return layers.embedding(
-            forward.tape, forward.parameter("transformer.word_embeddings.weight"), TOKENS
-        )
+        return layers.embedding(forward.tape, forward.parameter("transformer.word_embeddings.weight"), TOKENS)
 
     def block(self, forward: Forward, kind: str, x: Tensor) -> Tensor:
         residual = x
@@ -158,9 +156,7 @@ def build(config: Config) -> Architecture:
     block = Block(
         "decoder",
         (
-            linear(
-                "self_attention.query_key_value", hidden, (heads + 2 * kv_heads) * head_dim, bias=biased
-            ),
+            linear("self_attention.query_key_value", hidden, (heads + 2 * kv_heads) * head_dim, bias=biased),
             linear("self_attention.dense", hidden, hidden, bias=biased),
             linear("mlp.dense_h_to_4h", hidden, inner, bias=biased),
             linear("mlp.dense_4h_to_h", inner, hidden, bias=biased),

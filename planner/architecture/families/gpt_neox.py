@@ -18,7 +18,7 @@ from planner.tape.attention import Heads
 
 @dataclass(frozen=True, slots=True)
 class GptNeoxProgram:
-    """Attention and MLP on the same input (parallel), or one after the other; rotary on a part of each head."""
+    """Attention and MLP on the same input (parallel) or one after the other; a part of each head is rotated."""
 
     heads: Heads
     rotary_width: int
@@ -79,7 +79,7 @@ class GptNeoxProgram:
 
 
 def rotary_split(x: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """The first `width` columns (in all heads), which are rotated, and the rest, which is not and may be empty."""
+    """The first `width` columns (in all heads), which are rotated, and the rest, which may be empty."""
     return x if width == x.cols else ops.narrow(x, width), ops.narrow(x, x.cols - width)
 
 

@@ -70,8 +70,9 @@ def gpt_decoder(
 ) -> Architecture:
     """The architecture of a decoder.
 
-    rest: modules outside the blocks beside embedding and head. tied: what the family takes `tie_word_embeddings`
-    to be when the config does not say. activation: has no program where the tape does not know it.
+    rest: modules outside the blocks beside embedding and head. tied: what the family takes
+    `tie_word_embeddings` to be when the config does not say. activation: where the tape does not know it,
+    there is no program.
     """
     if config.bool("tie_word_embeddings", default=tied):
         head = Module(head.name, head.kind, head.parameters, tied_to=embed.name)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.architecture.config import Config
+from planner.architecture.families.gpt_neox import rotary_split
 from planner.architecture.families.gpt_parts import even_head_dim, gpt_decoder, lm_head
 from planner.architecture.modules import Architecture, Block, embedding, linear, norm
-from planner.architecture.families.gpt_neox import rotary_split
 from planner.architecture.program import Forward
 from planner.errors import InputError
 from planner.tape import ONE, SEQUENCE, TOKENS, Tensor, layers, ops

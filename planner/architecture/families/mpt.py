@@ -49,7 +49,8 @@ class MptProgram:
         q, k, v = ops.split(qkv, (width, width, width))
         weights = ops.scale(scores(ops.contiguous(q), ops.contiguous(k), self.heads))
         # ALiBi is in float32, so what it is added to becomes that
-        weights = ops.add(weights, Tensor(forward.tape, ONE.times(self.positions), self.heads.heads, "float32"))
+        alibi = Tensor(forward.tape, ONE.times(self.positions), self.heads.heads, "float32")
+        weights = ops.add(weights, alibi)
         if forward.mask is not None:
             weights = masked_fill(weights, forward.mask)
         weights = ops.to(ops.softmax(weights), v.dtype)
@@ -91,12 +92,12 @@ def build(config: Config) -> Architecture:
         ),
         tuple(range(count)),
     )
-    attention = config.sub("attn_config") if config.has("attn_config") else None
+    attention = config.sub("attn_config") if config.has("attn_config") else Config({}, config.origin)
     program = MptProgram(
         Heads(heads, heads, head_dim, head_dim),
         positions,
-        dropout=0.0 if attention is None else attention.float("attn_pdrop", minimum=0.0, maximum=1.0, default=0.0),
-        clipped=attention is not None and attention.float("clip_qkv", default=0.0) != 0.0,
+        dropout=attention.float("attn_pdrop", minimum=0.0, maximum=1.0, default=0.0),
+        clipped=attention.float("clip_qkv", default=0.0) != 0.0,
     )
     return gpt_decoder(
         config,

@@ -30,10 +30,10 @@ class OptProgram:
     rotary_width: int = 0
 
     def embed(self, forward: Forward) -> Tensor:
-        tokens = layers.embedding(forward.tape, forward.parameter("model.decoder.embed_tokens.weight"), TOKENS)
-        positions = layers.embedding(
-            forward.tape, forward.parameter("model.decoder.embed_positions.weight"), TOKENS
-        )
+        weight = forward.parameter("model.decoder.embed_tokens.weight")
+        tokens = layers.embedding(forward.tape, weight, TOKENS)
+        weight = forward.parameter("model.decoder.embed_positions.weight")
+        positions = layers.embedding(forward.tape, weight, TOKENS)
         forward.hold(positions)
         if self.projected:
             tokens = forward.linear("model.decoder.project_in", tokens)

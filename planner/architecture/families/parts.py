@@ -28,8 +28,8 @@ def attention_heads(
 ) -> Heads:
     """Heads of grouped attention, with `num_key_value_heads` of the config.
 
-    missing, null: what the family's config class takes it to be when the key is not there, or null; by default
-    as many as there are query heads. Raises `InputError` where they do not divide into groups.
+    missing, null: what the family's config class takes it to be when the key is not there, or null; by
+    default as many as there are query heads. Raises `InputError` where they do not divide into groups.
     """
     default = null if config.states("num_key_value_heads") else missing
     kv_heads = config.int("num_key_value_heads", minimum=1, default=default or heads)
@@ -91,8 +91,8 @@ def decoder(
     """The architecture of a decoder laid out as `model.embed_tokens`, `model.layers`, `model.norm`, `lm_head`.
 
     tied: what the family takes `tie_word_embeddings` to be when the config does not say; vocab: the same for
-    `vocab_size`, for families whose published configs leave it out. activation: the family has no program where
-    the tape does not know it.
+    `vocab_size`, for families whose published configs leave it out. activation: the family has no program
+    where the tape does not know it.
     """
     if activation and activation not in ACTIVATIONS:
         program, no_program_reason = None, f"its activation '{activation}' is in no table"

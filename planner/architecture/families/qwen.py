@@ -20,8 +20,8 @@ def build(config: Config) -> Architecture:
     vocab = config.int("vocab_size", minimum=1)
     if inner % 2:
         raise InputError(
-            f"intermediate_size {inner} in {config.origin} is odd, but Qwen's is twice the width of a projection; "
-            "correct it",
+            f"intermediate_size {inner} in {config.origin} is odd, but it is twice the width of a "
+            "projection; correct it",
             field="model",
         )
     projected = config.int("kv_channels", minimum=1, default=128) * heads

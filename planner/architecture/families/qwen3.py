@@ -29,9 +29,7 @@ class Qwen3Program(MistralProgram):
         return project_normed(forward, x, self.heads.heads, self.heads.kv_heads)
 
 
-def project_normed(
-    forward: Forward, x: Tensor, heads: int, kv_heads: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def project_normed(forward: Forward, x: Tensor, heads: int, kv_heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """q, k and v, with `q_norm` on each of `heads` heads and `k_norm` on each of `kv_heads`."""
     q = forward.rms_norm("self_attn.q_norm", forward.linear("self_attn.q_proj", x), groups=heads)
     k = forward.rms_norm("self_attn.k_norm", forward.linear("self_attn.k_proj", x), groups=kv_heads)

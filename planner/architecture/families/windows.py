@@ -1,6 +1,6 @@
 """Models some of whose layers attend to a sliding window: which do, and the masks a forward pass makes.
 
-Source: `transformers/configuration_utils.py` (`layer_types`) and the `create_*_mask` calls of each model (5.23).
+Source: `transformers/configuration_utils.py` (`layer_types`), each model's calls of `create_*_mask` (5.23).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def layer_kinds(config: Config, default: Sequence[str]) -> tuple[str, ...]:
 
 
 def window_of_last_layers(config: Config) -> tuple[int | None, tuple[str, ...]]:
-    """Window and kinds of layers of Qwen 2 and 3: sliding from `max_window_layers` on, if `use_sliding_window`."""
+    """Window and kinds of layers of Qwen 2 and 3: with `use_sliding_window`, from `max_window_layers` on."""
     count = config.int("num_hidden_layers", minimum=1)
     window = None
     if config.bool("use_sliding_window", default=False):

@@ -83,7 +83,7 @@ def bytes_held(module: Any) -> int:
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
-def measured_peak(config: dict[str, Any], run: TrainingRun, *, use_dora: bool = False) -> int:
+def measured_peak(config: dict[str, Any], run: TrainingRun) -> int:
     """Most bytes alive in a real LoRA step over a quantised base, on CPU tensors.
 
     bitsandbytes' operators are replaced by what its CUDA backend does, as far as buffers go (`cuda_ops`).
@@ -105,7 +105,7 @@ def measured_peak(config: dict[str, Any], run: TrainingRun, *, use_dora: bool = 
             r=run.rank,
             target_modules=targets,
             lora_dropout=run.dropout,
-            use_dora=use_dora,
+            use_dora=run.use_dora,
             task_type="CAUSAL_LM",
         )
         return _step_peak(peft.get_peft_model(model, adapter), autocast=run.mixed_precision == "bf16")
@@ -119,7 +119,7 @@ def _step_peak(model: torch.nn.Module, *, autocast: bool) -> int:
     with (
         mock.patch("torch.nn.functional.dropout", _dropout_as_on_cuda),
         # PEFT asks whether CUDA's autocast is on
-        mock.patch("torch.is_autocast_enabled", lambda device="cuda": autocast),
+        mock.patch("torch.is_autocast_enabled", return_value=autocast),
         mock.patch.object(bitsandbytes, "matmul", cuda_ops.matmul),
         cuda_ops.patched(),
         live,

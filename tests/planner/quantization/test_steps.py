@@ -40,9 +40,7 @@ def run_of(quantization: str, checkpointing: str, **fields: Any) -> TrainingRun:
 @pytest.mark.parametrize("checkpointing", CHECKPOINTING)
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 def test_step_peak(quantization: str, checkpointing: str, prepare_kbit: bool, mixed_precision: str) -> None:
-    run = run_of(
-        quantization, checkpointing, prepare_kbit=prepare_kbit, mixed_precision=mixed_precision
-    )
+    run = run_of(quantization, checkpointing, prepare_kbit=prepare_kbit, mixed_precision=mixed_precision)
     assert predicted_peak(TINY, run) == pytest.approx(measured_peak(TINY, run), rel=0.002)
 
 

@@ -50,7 +50,8 @@ def test_one_layer(shape: tuple[int, int], scheme_name: str) -> None:
         held = quantized.CB.nbytes + quantized.SCB.nbytes
         assert quantized.data.data_ptr() == quantized.CB.data_ptr()
     else:
-        layer.weight = made(weight, quant_type=run.quantization, compress_statistics=run.double_quant).to("cpu")
+        settings = {"quant_type": run.quantization, "compress_statistics": run.double_quant}
+        layer.weight = made(weight, **settings).to("cpu")
         held = bytes_held(layer)
     ours = scheme(run.quantization)
     assert ours is not None
@@ -76,7 +77,7 @@ def test_which_layers_of_a_model_and_what_they_hold(family: str, scheme_name: st
 
 
 def test_the_published_costs_per_parameter() -> None:
-    # QLoRA (arXiv:2305.14314): 4 bits, and for a block's constant 32/64 bits, or 0.127 with double quantisation
+    # QLoRA (arXiv:2305.14314): 4 bits, and for a block's constant 32/64 bits, or 0.127 if quantised again
     layer = linear("layer", 8192, 8192)
     nf4, double = (run_of(name) for name in ("nf4", "nf4 double"))
     found = scheme("nf4")

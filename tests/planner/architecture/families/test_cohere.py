@@ -47,7 +47,7 @@ def test_step_peak_with_sliding_layers(run: TrainingRun) -> None:
 
 @pytest.mark.parametrize("run", [run for run in RUNS.values() if run.gradient_checkpointing], ids=str)
 def test_checkpointed_sliding_layers_are_over_by_one_mask_at_most(run: TrainingRun) -> None:
-    """The mask of a kind of layer is planned to stay to the end; it goes after the kind's first layer."""
+    """The mask of a kind of layer is planned to stay to the end; it goes with its first layer."""
     config = TINY | {"model_type": "cohere2"}
     element = 4 if run.base_dtype == "float32" else 2
     mask = BATCH * SEQUENCE**2 * element
