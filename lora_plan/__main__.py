@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from lora_plan.errors import UsageError
-from lora_plan.output import abandon, prepare_streams, write_error, write_json
+from lora_plan.output import prepare_streams, write_error, write_json
 from planner.errors import Abstention, InputError
 
 BAD_INPUT = 2
@@ -26,9 +26,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        abandon(sys.stdout)
-        return 0
     except InputError as error:
         kind = "usage" if isinstance(error, UsageError) else "input"
         return _refuse(str(error), error.field, kind, arguments)
@@ -39,19 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    match arguments:
-        case ["models", *rest]:
-            from lora_plan.commands import models
+    from lora_plan.app import run
 
-            return models.run(rest)
-        case ["gpus", *rest]:
-            from lora_plan.commands import gpus
-
-            return gpus.run(rest)
-        case _:
-            from lora_plan.commands import plan
-
-            return plan.run(arguments)
+    if not arguments:
+        run(["--help"])
+        return BAD_INPUT
+    return run(arguments)
 
 
 def _refuse(message: str, field: str | None, kind: str, arguments: list[str], status: int = BAD_INPUT) -> int:

@@ -1,19 +1,17 @@
-"""Options as rows of a table, and reading them from the command line.
-
-argparse reads them: typer 0.29 needs 0.19 s of CPU time for as many options, most of it for pydantic.
-"""
+"""Options as rows of a table, and the typer commands that are made of them."""
 
 from __future__ import annotations
 
-import argparse
-import re
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import cast
+
+import typer
 
 from lora_plan.errors import UsageError
 
-COMMANDS = ("models", "gpus")
+WORDS = "words"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Option:
     """Whether a switch has a --no- form, and so three values: on, off, and not given."""
 
 
-class Arguments(dict[str, "str | bool | None"]):
+class Arguments(dict[str, "str | bool | list[str] | None"]):
     """What was given, by the names of the options; None for what was not."""
 
     def text(self, name: str) -> str | None:
@@ -44,61 +42,59 @@ class Arguments(dict[str, "str | bool | None"]):
         """Whether a switch was given."""
         return self[name] is True
 
+    def words(self) -> list[str]:
+        """The words that are no option's."""
+        return cast("list[str] | None", self[WORDS]) or []
 
-def parse(argv: Sequence[str], options: Iterable[Option]) -> tuple[Arguments, list[str]]:
-    """The options in `argv`, and the words that are none. Raises `UsageError`.
 
+def command(
+    run: Callable[[typer.Context, Arguments], int], options: Iterable[Option], words: str = ""
+) -> Callable[..., int]:
+    """The function that typer makes a command of: `run`, with a parameter for each option.
+
+    `words` is what the help calls the words that the command takes beside its options; empty for none.
     Values stay text, so that all errors about them are the run's own.
     """
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    for option in options:
-        if option.metavar:
-            parser.add_argument(option.flag, dest=option.name)
-        elif option.negated:
-            parser.add_argument(option.flag, dest=option.name, action=argparse.BooleanOptionalAction)
-        else:
-            short = ("-h",) if option.flag == "--help" else ()
-            parser.add_argument(option.flag, *short, dest=option.name, action="store_true")
-    known, rest = parser.parse_known_args(argv)
-    words = [word for word in rest if not word.startswith("-") or word == "-"]
-    for word in rest:
-        if word not in words and word != "--":
-            raise _unknown_option(word, options)
-    return Arguments(vars(known)), words
+
+    def read(ctx: typer.Context, **given: str | bool | list[str] | None) -> int:
+        return run(ctx, Arguments(given))
+
+    parameters = [_keyword("ctx", typer.Context), *map(_parameter, options)]
+    if words:
+        parameters.append(_keyword(WORDS, list[str] | None, typer.Argument(None, metavar=words)))
+    read.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    return read
 
 
-def unknown_command(word: str) -> UsageError:
-    """The error for a word that is no option's value."""
-    from planner.names import did_you_mean
-    from planner.run.wording import shown
-
-    if word in COMMANDS:
-        return UsageError(
-            f"the command {word!r} goes first; write `lora-plan {word}`, and its own options after it"
-        )
-    hint = did_you_mean(word, COMMANDS) or "; `lora-plan --help` lists the commands and options"
-    return UsageError(f"{shown(word)} is neither a command nor an option's value{hint}")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        missing = re.fullmatch(r"argument (\S+): expected one argument", message)
-        if missing is not None:
-            flag = missing[1].partition("/")[0]
-            raise UsageError(f"option '{flag}' needs a value; write it after the option, or as {flag}=VALUE")
-        unwanted = re.match(r"argument (\S+): ignored explicit argument", message)
-        if unwanted is not None:
-            flag = unwanted[1].partition("/")[0]
-            raise UsageError(f"option '{flag}' is a switch; write it without a value")
-        raise UsageError(f"{message.removeprefix('argument ')}; see `lora-plan --help`")
+def _parameter(option: Option) -> inspect.Parameter:
+    flags = [f"{option.flag}/{option.flag.replace('--', '--no-', 1)}" if option.negated else option.flag]
+    if option.flag == "--help":
+        flags.append("-h")
+    annotation, metavar, callback = bool | None, None, None
+    if option.metavar:
+        annotation, metavar, callback = str | None, option.metavar, _not_a_flag
+    default = typer.Option(
+        None, *flags, help=option.help, metavar=metavar, rich_help_panel=option.panel, callback=callback
+    )
+    return _keyword(option.name, annotation, default)
 
 
-def _unknown_option(word: str, options: Iterable[Option]) -> UsageError:
-    from planner.names import did_you_mean
-    from planner.run.wording import shown
+def _keyword(name: str, annotation: object, default: object = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
-    name = word.partition("=")[0]
-    flags = [option.flag for option in options]
-    flags += [option.flag.replace("--", "--no-", 1) for option in options if option.negated]
-    hint = did_you_mean(name, flags) or "; `lora-plan --help` lists them"
-    return UsageError(f"option {shown(name)} is not known{hint}")
+
+def _not_a_flag(ctx: typer.Context, param: typer.CallbackParam, value: str | None) -> str | None:
+    # typer takes `--model --rank 8` for a model of that name
+    if value is not None and value.startswith("--") and value.partition("=")[0] in flags_of(ctx):
+        raise lacks_value(param.opts[0])
+    return value
+
+
+def flags_of(ctx: typer.Context) -> list[str]:
+    """All flags of the command that `ctx` is of."""
+    return [flag for param in ctx.command.params for flag in (*param.opts, *param.secondary_opts)]
+
+
+def lacks_value(flag: str) -> UsageError:
+    """The error for an option at the end, or before another one."""
+    return UsageError(f"option '{flag}' needs a value; write it after the option, or as {flag}=VALUE")

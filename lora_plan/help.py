@@ -1,13 +1,26 @@
-"""The help of a command: its options in two columns, in groups."""
+"""The help of a command: a panel for each group of its options.
+
+The panels are typer's, drawn here: typer's own give the --no- form of a switch a column to itself, and at 80
+columns cut the names of options in half to make room for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable
 
-from lora_plan.arguments import Option
+import typer
+from rich.box import ASCII, ROUNDED
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperOption
+
 from reports.page import Page
 
-INTRODUCTION = (
+USAGE = (
     ("lora-plan [OPTIONS]", "does this run fit, and where does every byte go?"),
     ("lora-plan models [QUERY]", "the models that are known by name"),
     ("lora-plan gpus [QUERY]", "the cards that are known by name"),
@@ -17,34 +30,64 @@ STATUSES = (
     "Exit status: 0 done, 1 --check was not met, 2 bad input or a plan that is refused with its reason, "
     "4 an error of lora-plan itself."
 )
-COLUMN = 30
 
 
-def main_help(options: Sequence[Option], page: Page) -> str:
+def main_help(ctx: typer.Context, page: Page) -> str:
     """How to call lora-plan, within the page's width."""
-    lines = [page.heading("Usage")]
-    for usage, what in INTRODUCTION:
-        lines += page.wrap(what, first=f"  {usage}".ljust(COLUMN), rest=" " * COLUMN)
-    lines += ["", "  For example:", f"    {EXAMPLE}"]
-    return page.finish([*lines, *_options(options, page), "", *page.wrap(STATUSES)])
+    usage = _rows((Text(call, "bold"), Text(what)) for call, what in USAGE)
+    example = Text.assemble("For example: ", (EXAMPLE, "bold"))
+    return _drawn([_indented(usage), _indented(example), *_panels(ctx, page), _indented(Text(STATUSES))], page)
 
 
-def command_help(usage: str, what: str, options: Sequence[Option], page: Page) -> str:
-    """How to call one command."""
-    return page.finish([page.heading("Usage"), f"  {usage}", "", *page.wrap(what), *_options(options, page)])
+def command_help(ctx: typer.Context, page: Page) -> str:
+    """How to call one command, within the page's width."""
+    usage = Text(f"{ctx.command_path} [QUERY] [OPTIONS]", "bold")
+    return _drawn([_indented(usage), _indented(Text(ctx.command.help or "")), *_panels(ctx, page)], page)
 
 
-def _options(options: Sequence[Option], page: Page) -> list[str]:
-    lines: list[str] = []
-    for panel in dict.fromkeys(option.panel for option in options):
-        lines += ["", page.heading(panel)]
-        lines += [line for option in options if option.panel == panel for line in _option(option, page)]
-    return lines
+def _panels(ctx: typer.Context, page: Page) -> list[RenderableType]:
+    options = [param for param in ctx.command.params if isinstance(param, TyperOption)]
+    groups = dict.fromkeys(option.rich_help_panel for option in options)
+    return [
+        Panel(
+            _rows((_flag(option), Text(option.help or "")) for option in options if option.rich_help_panel == group),
+            title=group,
+            title_align="left",
+            box=ROUNDED if page.unicode else ASCII,
+            border_style="dim",
+        )
+        for group in groups
+    ]
 
 
-def _option(option: Option, page: Page) -> list[str]:
-    flag = f"--[no-]{option.flag.removeprefix('--')}" if option.negated else option.flag
-    left = f"  {flag} {option.metavar}".rstrip()
-    if len(left) < COLUMN - 1:
-        return page.wrap(option.help, first=left.ljust(COLUMN), rest=" " * COLUMN)
-    return [left, *page.wrap(option.help, first=" " * COLUMN)]
+def _flag(option: TyperOption) -> Text:
+    flag = option.opts[0].replace("--", "--[no-]", 1) if option.secondary_opts else ", ".join(option.opts)
+    return Text.assemble((flag, "bold cyan"), " ", (option.metavar or "", "yellow"))
+
+
+def _rows(rows: Iterable[tuple[Text, Text]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, min_width=25)
+    table.add_column()
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _indented(text: RenderableType) -> Padding:
+    return Padding(text, (0, 2, 1, 2))
+
+
+def _drawn(parts: Iterable[RenderableType], page: Page) -> str:
+    file = io.StringIO()
+    console = Console(
+        file=file,
+        width=page.width,
+        force_terminal=page.colour,
+        color_system="standard" if page.colour else None,
+        highlight=False,
+        legacy_windows=False,
+    )
+    for part in parts:
+        console.print(part)
+    return page.finish(file.getvalue().splitlines())

@@ -11,11 +11,12 @@ from math import prod
 from typing import NamedTuple
 
 from planner.architecture.modules import Architecture, Shape
-from planner.methods.base import kept_dtype
+from planner.methods.base import AddedTensor, kept_dtype
 from planner.methods.counting import Wrapped, copied, trained_in_place, wrapped
 from planner.methods.ln_tuning import tuned
 from planner.methods.lora import wrapped_parameter
 from planner.methods.pattern import matching
+from planner.methods.saved_modules import around
 from planner.run import TrainingRun
 from planner.run.rules import LORA_METHODS
 from planner.units import DTYPE_BYTES
@@ -81,6 +82,8 @@ def adapter_entries(architecture: Architecture, run: TrainingRun) -> Iterator[En
             inner = "ln_tuning_layers." if name in tuned_names else ""
             for tensor in copied(module, kept):
                 yield Entry(f"{ROOT}{name}.{inner}{tensor.name}", tensor.shape, tensor.dtype)
+                if run.bias == "all" and tensor.name == "bias":
+                    yield from _biases_of_copy(name, tensor, run)
         inner = "base_layer." if name in found.targets else ""
         for parameter, shape in trained_in_place(found, run, name, module):
             yield Entry(f"{ROOT}{name}.{inner}{parameter}", shape, kept)
@@ -93,6 +96,15 @@ def adapter_entries(architecture: Architecture, run: TrainingRun) -> Iterator[En
             full = f"{name}.{parameter}"
             for tensor in wrapped_parameter(full, shape, found.parameters[full], run.adapter_dtype):
                 yield Entry(f"{ROOT}{name}.{'base_layer.' * depth}{tensor.name}", tensor.shape, tensor.dtype)
+
+
+def _biases_of_copy(name: str, bias: AddedTensor, run: TrainingRun) -> Iterator[Entry]:
+    """What `bias="all"` adds to a copied module: its bias and the original's under their names in the model."""
+    outer = next(outer for outer in around(name) if outer.endswith(run.modules_to_save))
+    inner = name.removeprefix(outer)
+    # PEFT takes its adapter's name out of a key only where that is the last part but one
+    for place in ("modules_to_save.default" if inner else "modules_to_save", "original_module"):
+        yield Entry(f"{ROOT}{outer}.{place}{inner}.bias", bias.shape, bias.dtype)
 
 
 def _saved_embeddings(architecture: Architecture, run: TrainingRun, found: Wrapped) -> set[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-from lora_plan.arguments import Option, parse
+import typer
+
+from lora_plan.arguments import Arguments, Option
 from lora_plan.output import write
 
 OPTIONS = (
@@ -14,13 +15,11 @@ OPTIONS = (
 )
 
 
-def query(argv: Sequence[str], usage: str, what: str) -> tuple[str, bool] | None:
-    """The words searched for, and whether JSON is wanted; None when the help was, which is then printed."""
-    arguments, words = parse(argv, OPTIONS)
+def helped(ctx: typer.Context, arguments: Arguments) -> bool:
+    """Whether the help was asked for, which is then printed."""
     if arguments.on("help"):
         from lora_plan.help import command_help
         from reports.page import page_of
 
-        write(command_help(usage, what, OPTIONS, page_of(sys.stdout)))
-        return None
-    return " ".join(words), arguments.on("json")
+        write(command_help(ctx, page_of(sys.stdout)))
+    return arguments.on("help")

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-from lora_plan.commands.catalogue import query
+import typer
+
+from lora_plan.arguments import Arguments
+from lora_plan.commands.catalogue import OPTIONS as OPTIONS
+from lora_plan.commands.catalogue import helped
 from lora_plan.output import write, write_json
 
 
-def run(argv: Sequence[str]) -> int:
+NAME = "gpus"
+HELP = (
+    "Lists the cards that are known by name, with the memory that PyTorch can use; with words, those "
+    "whose name, vendor or architecture holds all of them, as `lora-plan gpus a100 80`."
+)
+
+
+def run(ctx: typer.Context, arguments: Arguments) -> int:
     """List the cards that are known by name; gives the exit status."""
-    asked = query(
-        argv,
-        "lora-plan gpus [QUERY] [--json]",
-        "Lists the cards that are known by name, with the memory that PyTorch can use; with words, those "
-        "whose name, vendor or architecture holds all of them, as `lora-plan gpus a100 80`.",
-    )
-    if asked is None:
+    if helped(ctx, arguments):
         return 0
     from planner.catalogue import find_gpu, list_gpus
 
-    words, as_json = asked
+    words = " ".join(arguments.words())
     # a name that people use for a card, as a100-80, finds it where the words of its own name do not
     found = list_gpus(words) or [find_gpu(words).gpu]
-    if as_json:
+    if arguments.on("json"):
         from reports.json import gpus_json
 
         write_json(gpus_json(found))

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-from lora_plan.commands.catalogue import query
+import typer
+
+from lora_plan.arguments import Arguments
+from lora_plan.commands.catalogue import OPTIONS as OPTIONS
+from lora_plan.commands.catalogue import helped
 from lora_plan.output import write, write_json
 from planner.errors import InputError
 
 
-def run(argv: Sequence[str]) -> int:
+NAME = "models"
+HELP = (
+    "Lists the models that are known by name, with their parameters; with words, those whose name holds "
+    "all of them, as `lora-plan models llama 70b`."
+)
+
+
+def run(ctx: typer.Context, arguments: Arguments) -> int:
     """List the models that are known by name; gives the exit status."""
-    asked = query(
-        argv,
-        "lora-plan models [QUERY] [--json]",
-        "Lists the models that are known by name, with their parameters; with words, those whose name holds "
-        "all of them, as `lora-plan models llama 70b`.",
-    )
-    if asked is None:
+    if helped(ctx, arguments):
         return 0
     from planner.catalogue import search_models
 
-    words, as_json = asked
+    words = " ".join(arguments.words())
     found = search_models(words)
     if not found:
         from planner.catalogue.models import unknown_model
 
         raise InputError(unknown_model(words), field="query")
-    if as_json:
+    if arguments.on("json"):
         from reports.json import models_json
 
         write_json(models_json(found))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lora_plan.arguments import Arguments, Option, parse, unknown_command
+import typer
+
+from lora_plan.arguments import Arguments, Option
 from lora_plan.errors import UsageError
 from lora_plan.options import given_run, number, run_of
 from lora_plan.output import write, write_json
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from planner.plan_types import Plan
     from planner.run import TrainingRun
 
-BAD_INPUT = 2
 NOT_MET = 1
 OUTPUT = "Output"
 
@@ -42,14 +42,22 @@ OPTIONS = (
 )
 
 
-def run(argv: Sequence[str]) -> int:
+def run(ctx: typer.Context, arguments: Arguments) -> int:
     """Plan the run that the options describe; gives the exit status."""
-    arguments, words = parse(argv, OPTIONS)
-    if words:
-        raise unknown_command(words[0])
-    if not argv or arguments.on("help"):
-        _help()
-        return 0 if argv else BAD_INPUT
+    command = ctx.invoked_subcommand
+    if command is not None:
+        # typer calls this before every command
+        if any(value is not None for value in arguments.values()):
+            raise UsageError(
+                f"the command {command!r} goes first; write `lora-plan {command}`, and its own options after it"
+            )
+        return 0
+    if arguments.on("help"):
+        from lora_plan.help import main_help
+        from reports.page import page_of
+
+        write(main_help(ctx, page_of(sys.stdout)))
+        return 0
     if arguments.on("version"):
         from lora_plan import __version__
 
@@ -68,13 +76,6 @@ def run(argv: Sequence[str]) -> int:
         return 0
     verdict = _plan(training, card, arguments.on("json")).verdict
     return NOT_MET if arguments.on("check") and verdict != "fits" else 0
-
-
-def _help() -> None:
-    from lora_plan.help import main_help
-    from reports.page import page_of
-
-    write(main_help(OPTIONS, page_of(sys.stdout)))
 
 
 def _check_options(arguments: Arguments) -> None:

@@ -46,6 +46,8 @@ class BlockProfile:
     """The part of `kept` that stays even after the block's backward pass (`Tape.keep_on_context`)."""
     keeps_input: bool = True
     """Whether `kept` has the input."""
+    windows: frozenset[int | None] = frozenset({None})
+    """Windows of its attention layers: which of the model's masks a checkpoint of it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,7 @@ def profile_block(
         saved=table,
         on_context=on_context,
         keeps_input=not run.checkpoint_offload if checkpointed else tape.is_saved(x),
+        windows=frozenset(forward.windows),
     )
 
 
@@ -207,6 +210,9 @@ class StartProfile:
     """What stays until the forward pass of the whole model ends."""
     backward: tuple[Ledger, ...]
     """Largest ledgers of the embedding's own backward pass, the last of all; none if nothing is trained."""
+    by_window: tuple[tuple[int | None, Size], ...] = ()
+    """With checkpointing and several kinds of attention: the part of `shared` that only layers of one window
+    hold, which is free once the backward pass is through with them."""
 
 
 def profile_start(
@@ -254,7 +260,23 @@ def profile_start(
     backward = tape.peaks(begin, len(tape.events)) if gradient is not None else []
     if run.gradient_checkpointing or architecture.mask == "boolean":
         kept, mask = plus(kept, mask), {}
-    return StartProfile(dtype, needs, kept, mask, tuple(first_pass), forward_only, tuple(backward))
+    by_window = _by_window(architecture, shared) if run.gradient_checkpointing else ()
+    return StartProfile(
+        dtype, needs, kept, mask, tuple(first_pass), forward_only, tuple(backward), by_window
+    )
+
+
+def _by_window(architecture: Architecture, shared: Shared) -> tuple[tuple[int | None, Size], ...]:
+    windows = architecture.attention_windows
+    if len(windows) == 1:
+        return ()
+    pair = total(tensor.size for tensor in (shared.cos, shared.sin) if tensor is not None)
+    tables = pair if architecture.rotary_sets > 1 else ZERO
+    masks = [shared.mask if window is None else shared.local_mask for window in windows]
+    return tuple(
+        (window, tables if mask is None else tables.plus(mask.size))
+        for window, mask in zip(windows, masks, strict=True)
+    )
 
 
 def _root_of(tensor: Tensor) -> tuple[Node | None, int, ops.Meta | None]:

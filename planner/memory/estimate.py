@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from planner.architecture.modules import Architecture
@@ -23,6 +24,10 @@ from planner.run import TrainingRun
 LOAD = "load"
 OPTIMIZER_STEP = "optimizer_step"
 EVALUATION = "evaluation"
+
+MOST_SEQUENCES = 2**20
+MOST_TOKENS = 2**24
+"""The bounds of `TrainingRun.micro_batch_size` and `sequence_length`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +110,41 @@ def limits(
     known: the run's own estimate. It fits when the high end of its interval is within the usable memory, as for
     the verdict; only the step counts, not loading or evaluation.
     """
-    length = longest_sequence(known.profile.sizes, _room(known.persistent, gpu), run.micro_batch_size)
-    if length is not None:
-        length = max(length - known.profile.virtual_tokens, 0) or None
-    return _largest_batch(architecture, run, gpu, known), length
-
-
-def _largest_batch(
-    architecture: Architecture, run: TrainingRun, gpu: Gpu, known: Estimate
-) -> int | None:
     room = _room(known.persistent, gpu)
-    sequence = run.sequence_length + known.profile.virtual_tokens
-    several = known.profile
-    if run.micro_batch_size == 1:
-        several = run_profile(architecture, run, several=True)
-    batch = largest_batch(several.sizes, room, sequence)
-    if batch is not None and batch > 1:
-        return batch
-    # a single sequence needs no padding mask, so it may fit where two of no length would not
-    single = run_profile(architecture, run, several=False)
-    return 1 if largest_batch(single.sizes, room, sequence) is not None else None
+    batch, sequence, extra = run.micro_batch_size, run.sequence_length, known.profile.virtual_tokens
+
+    def most_sequences(at: int) -> int | None:
+        profile = run_profile(architecture, run, min(at, MOST_SEQUENCES), sequence)
+        return largest_batch(profile.sizes, room, sequence + extra)
+
+    def most_tokens(at: int) -> int | None:
+        profile = run_profile(architecture, run, batch, min(at, MOST_TOKENS))
+        length = longest_sequence(profile.sizes, room, batch)
+        return length - extra if length is not None and length > extra else None
+
+    edges = [window - 1 for window in architecture.attention_windows if window is not None and window > 1]
+    return _settled(most_sequences, batch, [1], MOST_SEQUENCES), _settled(most_tokens, sequence, edges, MOST_TOKENS)
+
+
+def _settled(solve: Callable[[int], int | None], start: int, edges: list[int], most: int) -> int | None:
+    """The largest value that fits in its own regime.
+
+    solve: the largest value that would fit if the regime of its argument held everywhere. A solution outside the
+    regime it was solved in is solved again in its own; the ends of regimes (`edges`) are tried too.
+    """
+    value = solve(start)
+    while value is not None:
+        value = min(value, most)
+        again = solve(value)
+        if again is not None and again >= value:
+            break
+        value = again
+    for edge in edges:
+        if value is None or value < edge:
+            fits = solve(edge)
+            if fits is not None and fits >= edge:
+                value = edge
+    return value
 
 
 def _room(persistent: int, gpu: Gpu) -> float:

@@ -13,6 +13,7 @@ from operator import attrgetter
 from planner.adapter_file import adapter_file_bytes
 from planner.architecture.modules import Architecture
 from planner.memory.evaluation import profile_evaluation
+from planner.memory.regime import regime_of
 from planner.memory.step import Candidate, StepProfile, profile_step
 from planner.memory.weights import BaseWeights, base_weights
 from planner.methods import method_of
@@ -55,22 +56,34 @@ class RunProfile:
         return adapter_file_bytes(self.architecture, self.run)
 
 
-def run_profile(architecture: Architecture, run: TrainingRun, *, several: bool | None = None) -> RunProfile:
-    """The profile of a run.
+def run_profile(
+    architecture: Architecture, run: TrainingRun, batch: int | None = None, sequence: int | None = None
+) -> RunProfile:
+    """The profile of a run, at its own batch and sequence length or at others.
 
-    several: for a micro-batch of more than one sequence (which may need a padding mask), whatever the run's is.
     Raises `InputError` where the run does not suit the model, `Abstention` where it is not known.
     """
-    many = run.micro_batch_size > 1
-    wanted = many if several is None else several
-    key = (architecture, _structure(run), wanted, run.eval_batch_size > 0)
+    batch = run.micro_batch_size if batch is None else batch
+    sequence = run.sequence_length if sequence is None else sequence
+    key = (
+        architecture,
+        _structure(run),
+        regime_of(architecture, run, batch, sequence),
+        run.eval_batch_size > 0,
+    )
     found = _cache.get(key)
     if found is None:
-        found = _profile(architecture, run if many == wanted else run.replace(micro_batch_size=1 + wanted))
+        found = _profile(architecture, _resized(run, batch, sequence))
         if len(_cache) >= _LARGEST_CACHE:
             _cache.clear()
         _cache[key] = found
     return found
+
+
+def _resized(run: TrainingRun, batch: int, sequence: int) -> TrainingRun:
+    if (batch, sequence) == (run.micro_batch_size, run.sequence_length):
+        return run
+    return run.replace(micro_batch_size=batch, sequence_length=sequence)
 
 
 def _profile(architecture: Architecture, run: TrainingRun) -> RunProfile:
@@ -79,7 +92,11 @@ def _profile(architecture: Architecture, run: TrainingRun) -> RunProfile:
     chosen = optimizer(run.optimizer)
     weights = base_weights(architecture, run)
     states = chosen.state_bytes(trained.tensors)
-    temporaries = chosen.step_temporaries(trained.tensors)
+    # Trainer steps matrices (with weight decay) and vectors (without) as two groups, one after the other
+    temporaries = max(
+        chosen.step_temporaries([tensor for tensor in trained.tensors if (len(tensor.shape) > 1) == matrices])
+        for matrices in (True, False)
+    )
     step = profile_step(architecture, run)
     return RunProfile(
         architecture=architecture,

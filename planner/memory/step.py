@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from planner.architecture.modules import Architecture
 from planner.architecture.program import Program
 from planner.errors import Abstention
-from planner.memory.blocks import BlockProfile, HeadProfile, Ledger, plus, profile_block, profile_head, profile_start
+from planner.memory.blocks import (
+    BlockProfile,
+    HeadProfile,
+    Ledger,
+    StartProfile,
+    plus,
+    profile_block,
+    profile_head,
+    profile_start,
+)
 from planner.memory.supported import with_supported_attention
 from planner.memory.wiring import wire_blocks, wire_outer
 from planner.methods import method_of
@@ -97,7 +106,7 @@ def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
         *(plus(plus(before, casts), ledger) for ledger in head.forward),
         *(plus(before, ledger) for ledger in head.backward),
     ]
-    gradients = _backward(instants, order, start.shared, head.gradients)
+    gradients = _backward(instants, order, start, head.gradients)
     last = plus(start.shared, {GRADIENT: gradients})
     instants[LAST_BACKWARD].extend(plus(last, ledger) for ledger in start.backward)
     return StepProfile(
@@ -134,25 +143,47 @@ def _forward(instants: dict[str, list[Ledger]], order: list[BlockProfile], share
 
 
 def _backward(
-    instants: dict[str, list[Ledger]], order: list[BlockProfile], shared: Ledger, head_gradients: Size
+    instants: dict[str, list[Ledger]], order: list[BlockProfile], start: StartProfile, head_gradients: Size
 ) -> Size:
     """The instants of the backward pass; the gradients of parameters after it."""
-    first = {id(profile): position for position, profile in reversed(list(enumerate(order)))}
-    last = {id(profile): position for position, profile in enumerate(order)}
-    prefix: list[Ledger] = [shared]
+    # masks and tables of one kind of attention are free before the lowest block of that kind
+    freed_before = [(_lowest(order, window), size) for window, size in start.by_window]
+    turns = _turns(order, {lowest for lowest, _ in freed_before})
+    prefix: list[Ledger] = [start.shared]
     for profile in order[:-1]:
         prefix.append(plus(prefix[-1], profile.kept))
     gradients = head_gradients
     on_context = ZERO
     for position in range(len(order) - 1, -1, -1):
         profile = order[position]
-        if position in (first[id(profile)], last[id(profile)]):
-            before = plus(prefix[position], {GRADIENT: gradients, SAVED: on_context})
+        if position in turns:
+            freed = total(size for lowest, size in freed_before if position < lowest)
+            saved = on_context.plus(freed.times(-1))
+            before = plus(prefix[position], {GRADIENT: gradients, SAVED: saved})
             name = _instant_of(position, len(order))
             instants.setdefault(name, []).extend(plus(before, ledger) for ledger in profile.backward)
         gradients = gradients.plus(profile.gradients)
         on_context = on_context.plus(profile.on_context)
     return gradients
+
+
+def _lowest(order: list[BlockProfile], window: int | None) -> int:
+    users = (position for position, profile in enumerate(order) if window in profile.windows)
+    return next(users, len(order))
+
+
+def _turns(order: list[BlockProfile], boundaries: set[int]) -> set[int]:
+    """Positions at which a block's ledger can be the largest of its kind: the last one, and the first one from
+    each boundary on. In between it is linear in the position.
+    """
+    turns = set({id(profile): position for position, profile in enumerate(order)}.values())
+    for boundary in boundaries | {0}:
+        seen: set[int] = set()
+        for position in range(boundary, len(order)):
+            if id(order[position]) not in seen:
+                seen.add(id(order[position]))
+                turns.add(position)
+    return turns
 
 
 def _instant_of(position: int, blocks: int) -> str:

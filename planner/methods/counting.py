@@ -120,7 +120,12 @@ def copied(module: Module, dtype: str) -> Iterator[AddedTensor]:
 def trained_in_place(
     found: Wrapped, run: TrainingRun, name: str, module: Module
 ) -> Iterable[tuple[str, Shape]]:
-    """Base parameters of `module` that are trained themselves; a tied weight is left to its owner."""
+    """Base parameters of `module` that are trained themselves; a tied weight is left to its owner.
+
+    Those of a module that is copied are frozen (`ModulesToSaveWrapper.update`).
+    """
+    if name in found.copies:
+        return ()
     names = found.method.trains(module, run, wrapped=name in found.targets)
     if not names:
         return ()

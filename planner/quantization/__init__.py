@@ -42,6 +42,8 @@ def scheme(name: str) -> Scheme | None:
 
 SUBCLASSED = {
     "falcon": ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
+    "llama4": ("router",),
+    "llama4_text": ("router",),
     "phimoe": ("router",),
 }
 """`model_type` -> linear layers of a class of their own (`FalconLinear`, `PhimoeTopKRouter`).

@@ -19,7 +19,11 @@ def add_in_place(a: Tensor, b: Tensor) -> Tensor:
     if tape.records(a, b):
         target = ops.meta(b)
         needs_b = b.requires_grad
-        tape.record([out], [a, b], lambda grad: (grad, ops.reduced(grad, target) if needs_b else None), [])
+
+        def backward(grad: Tensor) -> tuple[Gradient, Gradient]:
+            return grad, ops.reduced(grad, target) if needs_b else None
+
+        tape.record([out], [a, b], backward, [])
     return out
 
 
@@ -29,7 +33,11 @@ def scale_in_place(x: Tensor) -> Tensor:
     out = Tensor(tape, x.rows, x.cols, x.dtype, storage=x.storage)
     if tape.records(x):
         shape = ops.meta(x)
-        tape.record([out], [x], lambda grad: (tape.new(*shape, "gradient"),), [])
+
+        def backward(grad: Tensor) -> tuple[Gradient]:
+            return (tape.new(*shape, "gradient"),)
+
+        tape.record([out], [x], backward, [])
     return out
 
 
@@ -48,7 +56,7 @@ def masked_fill(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def baddbmm(a: Tensor, b: Tensor, rows: Size, cols: int) -> Tensor:
-    """`bias.baddbmm(a, b, alpha=number)`, the bias without gradient: each gradient is a product, then scaled."""
+    """`bias.baddbmm(a, b, alpha=number)`, bias without gradient: each gradient is a product, then scaled."""
     tape = a.tape
     if tape.autocast:
         a, b = ops.to(a, tape.autocast), ops.to(b, tape.autocast)

@@ -32,6 +32,8 @@ TIED = LLAMA | {"tie_word_embeddings": True}
         (LLAMA, {"modules_to_save": ["mlp"]}),
         (BIASED, {"bias": "all", "target_modules": ["q_proj"]}),
         (BIASED, {"bias": "lora_only", "target_modules": ["q_proj"]}),
+        (BIASED, {"bias": "all", "target_modules": ["v_proj"], "modules_to_save": ["q_proj"]}),
+        (BIASED, {"bias": "all", "target_modules": ["v_proj"], "modules_to_save": ["mlp"]}),
         (MIXTRAL, {}),
         (GPT2, {"target_modules": ["c_attn", "wte"]}),
         (LLAMA, {"method": "ia3"}),
@@ -44,7 +46,9 @@ TIED = LLAMA | {"tie_word_embeddings": True}
     ],
     ids=str,
 )
-def test_it_is_what_save_pretrained_writes(config: dict[str, Any], fields: dict[str, Any], tmp_path: Path) -> None:
+def test_it_is_what_save_pretrained_writes(
+    config: dict[str, Any], fields: dict[str, Any], tmp_path: Path
+) -> None:
     lora = {"rank": 4} if fields.get("method", "lora") in ("lora", "dora") else {}
     run = TrainingRun(model="tiny", **lora, **fields)
     with warnings.catch_warnings():

@@ -73,7 +73,8 @@ def peft_config(run: TrainingRun) -> peft.PeftConfig:
     if run.method == "ln_tuning":
         return peft.LNTuningConfig(**targets, **saved, **task)
     if run.method == "prompt_tuning":
-        return peft.PromptTuningConfig(**tokens, **task)
+        # it does not use the number of heads, but refuses a config that calls it otherwise (MPT, DBRX)
+        return peft.PromptTuningConfig(**tokens, num_attention_heads=1, **task)
     if run.method == "p_tuning":
         return peft.PromptEncoderConfig(**tokens, encoder_hidden_size=run.encoder_hidden_size, **task)
     if run.method == "prefix_tuning":

@@ -89,6 +89,7 @@ class DeepseekV2Program:
             value,
             Heads(dims.heads, dims.heads, dims.nope + dims.rope, dims.value),
             dropout=self.attention_dropout,
+            head_major=True,
         )
         return forward.linear("self_attn.o_proj", out)
 

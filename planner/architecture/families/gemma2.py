@@ -12,13 +12,11 @@ from planner.architecture.config import Config
 from planner.architecture.families.gemma import GemmaProgram, attention_dropout, projections, read_heads
 from planner.architecture.families.llama import mlp
 from planner.architecture.families.parts import decoder
-from planner.architecture.modules import Architecture, Block, Module, norm
+from planner.architecture.families.windows import FULL, SLIDING, blocks_of, layer_kinds
+from planner.architecture.modules import Architecture, Module, norm
 from planner.architecture.program import Forward
-from planner.errors import InputError
 from planner.tape import Tensor, ops
 from planner.tape.gemma import softcap
-
-FULL, LOCAL = "full_attention", "sliding_attention"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Gemma2Program(GemmaProgram):
     caps_logits: bool = False
 
     def block(self, forward: Forward, kind: str, x: Tensor) -> Tensor:
-        window = self.window if kind == LOCAL else None
+        window = self.window if kind == SLIDING else None
         attended = self.windowed_attention(forward, forward.offset_rms_norm("input_layernorm", x), window)
         attended = forward.offset_rms_norm("post_attention_layernorm", attended)
         x = ops.add(x, attended)
@@ -78,7 +76,7 @@ def build(config: Config) -> Architecture:
     text = decoder(
         config,
         hidden=hidden,
-        blocks=blocks(config, modules, pattern=2),
+        blocks=blocks_of(kinds(config, pattern=2), modules),
         program=program,
         activation=activation,
         kv_width=heads.kv_heads * heads.head_dim,
@@ -99,22 +97,7 @@ def norms(hidden: int) -> tuple[Module, ...]:
     )
 
 
-def blocks(config: Config, modules: tuple[Module, ...], *, pattern: int) -> tuple[Block, ...]:
-    """Local and full blocks: as `layer_types` says, else every `pattern`-th one full.
-
-    Raises `InputError` where `layer_types` has another length than the model or names another type.
-    """
+def kinds(config: Config, *, pattern: int) -> tuple[str, ...]:
+    """Local and full layers: as `layer_types` says, else every `pattern`-th one full."""
     count = config.int("num_hidden_layers")
-    if config.has("layer_types"):
-        types = config.list("layer_types", of=str, length=count)
-    else:
-        types = [LOCAL if (layer + 1) % pattern else FULL for layer in range(count)]
-    unknown = next((name for name in types if name not in (FULL, LOCAL)), None)
-    if unknown is not None:
-        raise InputError(
-            f"'layer_types' in {config.origin} has '{unknown}'; write {LOCAL} or {FULL}", field="model"
-        )
-    by_type = {
-        kind: tuple(layer for layer, name in enumerate(types) if name == kind) for kind in (LOCAL, FULL)
-    }
-    return tuple(Block(kind, modules, layers) for kind, layers in by_type.items() if layers)
+    return layer_kinds(config, [SLIDING if (layer + 1) % pattern else FULL for layer in range(count)])

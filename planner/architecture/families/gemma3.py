@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from planner.architecture.config import Config
 from planner.architecture.families.gemma import attention_dropout, projections, read_heads
-from planner.architecture.families.gemma2 import Gemma2Program, blocks, norms
+from planner.architecture.families.gemma2 import Gemma2Program, kinds, norms
 from planner.architecture.families.parts import decoder
 from planner.architecture.families.siglip import vision_modules
+from planner.architecture.families.windows import blocks_of
 from planner.architecture.modules import Architecture, Module, norm
 from planner.architecture.program import Forward
 from planner.tape import Tensor
@@ -80,11 +81,11 @@ def _text(config: Config, prefix: str, *, tied: bool) -> Architecture:
     )
     qk_norms = (norm("self_attn.q_norm", heads.head_dim), norm("self_attn.k_norm", heads.head_dim))
     modules = (*projections(config, hidden, heads), *qk_norms, *norms(hidden))
-    kinds = blocks(config, modules, pattern=config.int("sliding_window_pattern", default=6))
+    blocks = blocks_of(kinds(config, pattern=config.int("sliding_window_pattern", default=6)), modules)
     return decoder(
         config,
         hidden=hidden,
-        blocks=kinds,
+        blocks=blocks,
         program=None if both_directions else program,
         no_program_reason="its attention in both directions is not covered" if both_directions else "",
         activation=activation,
@@ -93,5 +94,5 @@ def _text(config: Config, prefix: str, *, tied: bool) -> Architecture:
         vocab=262_208,
         tied=tied,
         attention_windows=(None, window),
-        rotary_sets=len(kinds),
+        rotary_sets=len(blocks),
     )

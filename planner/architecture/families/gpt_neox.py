@@ -18,7 +18,7 @@ from planner.tape.attention import Heads
 
 @dataclass(frozen=True, slots=True)
 class GptNeoxProgram:
-    """Attention and MLP on the same input (parallel) or one after the other; a part of each head is rotated."""
+    """Attention and MLP on the same input (parallel) or one after the other; heads are rotated in part."""
 
     heads: Heads
     rotary_width: int

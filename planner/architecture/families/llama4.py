@@ -190,7 +190,7 @@ def _experts(hidden: int, inner: int, experts: int) -> tuple[Module, ...]:
     stacks = (("gate_up_proj", (experts, hidden, 2 * inner)), ("down_proj", (experts, inner, hidden)))
     return (
         Module("feed_forward.experts", "experts", stacks),
-        Module("feed_forward.router", "router", (("weight", (experts, hidden)),)),
+        linear("feed_forward.router", hidden, experts),
         *_mlp("feed_forward.shared_expert", hidden, inner),
     )
 

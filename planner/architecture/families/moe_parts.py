@@ -132,7 +132,9 @@ def softmax_router(
 
     normalized: the weights are divided, in place, by their sum. cast: they return to the logits' dtype.
     """
-    logits = layers.linear(x, forward.parameter(f"{name}.weight"), op="router logits")
+    # PEFT merges an adapter of a plain parameter into it for as long as the module runs: so long it is held
+    weight = forward.parameter(f"{name}.weight")
+    logits = layers.linear(x, weight, op="router logits")
     probabilities = ops.softmax(logits, "float32")
     weights, indices = moe.top_k(probabilities, experts.per_token)
     if normalized:
@@ -171,12 +173,14 @@ def grouped_experts(
             tape.new(ONE.times(experts.count), 1, "int32", "offsets"),
         ]
         biases = _expert_bias(forward, f"{name}.gate_up_proj_bias", expert_ids) if biased else None
-        out = moe.grouped_mm(selected, forward.parameter(f"{name}.gate_up_proj"), 2 * experts.inner)
+        gate_up = forward.parameter(f"{name}.gate_up_proj")
+        out = moe.grouped_mm(selected, gate_up, 2 * experts.inner)
         if biases is not None:
             out = moe.add_in_place(out, biases)
         out = gate(out) if gate else _gated(out, experts.activation)
         biases = _expert_bias(forward, f"{name}.down_proj_bias", expert_ids) if biased else None
-        out = moe.grouped_mm(out, forward.parameter(f"{name}.down_proj"), experts.hidden)
+        down = forward.parameter(f"{name}.down_proj")
+        out = moe.grouped_mm(out, down, experts.hidden)
         if biases is not None:
             out = moe.add_in_place(out, biases)
         weighted = ops.mul(out, sample_weights)

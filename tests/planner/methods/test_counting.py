@@ -17,6 +17,18 @@ from tests.support.peft_runs import GPT2, LLAMA, MIXTRAL, peft_model, shortened
 
 CATALOGUE = json.loads((Path(planner.catalogue.__file__).parent / "data" / "models.json").read_text())
 
+ATTENTION = (
+    ("q_proj", "v_proj"),
+    ("q_proj", "kv_b_proj"),
+    ("q_b_proj", "kv_b_proj"),
+    ("query_key_value",),
+    ("qkv_proj",),
+    ("c_attn",),
+    ("Wqkv",),
+    ("query", "value"),
+)
+"""What families call the projections of queries and values."""
+
 BIASED = LLAMA | {"attention_bias": True, "mlp_bias": True}
 TIED = LLAMA | {"tie_word_embeddings": True}
 
@@ -75,14 +87,20 @@ def test_every_method(config: dict[str, Any], fields: dict[str, Any]) -> None:
     ids=str,
 )
 def test_options(config: dict[str, Any], fields: dict[str, Any]) -> None:
-    assert_counts_are_pefts(config, TrainingRun(model="tiny", **({"rank": 4} | fields)))
+    rank = {} if "method" in fields else {"rank": 4}
+    assert_counts_are_pefts(config, TrainingRun(model="tiny", **rank, **fields))
 
 
 @pytest.mark.parametrize(
     ("model", "fields", "trained", "total"),
     [
         ("meta-llama/Llama-3.1-8B", {"rank": 16}, 41_943_040, 8_072_204_288),
-        ("meta-llama/Llama-2-7b-hf", {"rank": 8, "target_modules": ["q_proj", "v_proj"]}, 4_194_304, 6_742_609_920),
+        (
+            "meta-llama/Llama-2-7b-hf",
+            {"rank": 8, "target_modules": ["q_proj", "v_proj"]},
+            4_194_304,
+            6_742_609_920,
+        ),
     ],
 )
 def test_published_counts(model: str, fields: dict[str, Any], trained: int, total: int) -> None:
@@ -133,15 +151,15 @@ def _one_of_each_shape() -> list[str]:
 @pytest.mark.parametrize("model", _one_of_each_shape())
 def test_catalogue_models(model: str) -> None:
     """The first layers of catalogue models: LoRA q,v and all-linear, DoRA, IA³ and prompt tuning."""
-    # four layers: hybrid families repeat in longer periods
-    config = shortened(CATALOGUE[model]["config"], layers=4)
+    # Jamba's first attention is in its fifth layer
+    config = shortened(CATALOGUE[model]["config"], layers=5)
     architecture = architecture_of(config)
-    names = {name.rsplit(".", 1)[-1] for name, module in architecture.modules() if module.kind in ("linear", "conv1d")}
-    attention = next(
-        list(words)
-        for words in (("q_proj", "v_proj"), ("query_key_value",), ("qkv_proj",), ("c_attn",), ("Wqkv",), ("query", "value"))
-        if names.issuperset(words)
-    )
+    names = {
+        name.rsplit(".", 1)[-1]
+        for name, module in architecture.modules()
+        if module.kind in ("linear", "conv1d")
+    }
+    attention = next(list(words) for words in ATTENTION if names.issuperset(words))
     runs = [
         TrainingRun(model=model, rank=16, target_modules=attention),
         TrainingRun(model=model, rank=16),

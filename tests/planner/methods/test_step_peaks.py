@@ -62,7 +62,11 @@ def test_prefixes(projection: bool, attention: str, vocabulary: int) -> None:
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_a_tied_head_makes_its_own_copy_of_the_trained_rows(checkpointing: bool) -> None:
-    fields = {"method": "trainable_tokens", "trainable_token_count": 3, "gradient_checkpointing": checkpointing}
+    fields = {
+        "method": "trainable_tokens",
+        "trainable_token_count": 3,
+        "gradient_checkpointing": checkpointing,
+    }
     assert_same_peak(LLAMA | {"tie_word_embeddings": True}, fields)
 
 

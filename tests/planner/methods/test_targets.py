@@ -51,7 +51,11 @@ def test_all_linear_reaches_the_experts_where_peft_rewrites_it() -> None:
 @pytest.mark.parametrize(
     ("config", "fields", "words"),
     [
-        (LLAMA, {"target_modules": ["q_prj"]}, ["target_modules 'q_prj' matches no module", "q_proj", "down_proj"]),
+        (
+            LLAMA,
+            {"target_modules": ["q_prj"]},
+            ["target_modules 'q_prj' matches no module", "q_proj", "down_proj"],
+        ),
         (LLAMA, {"target_modules": r".*\.query"}, ["matches no module"]),
         (LLAMA, {"target_modules": ["mlp"]}, ["'model.layers.0.mlp'", "cannot adapt"]),
         (LLAMA, {"target_modules": ["norm"]}, ["'model.norm'", "cannot adapt"]),

@@ -1,0 +1,82 @@
+"""The typer app: its commands, and its errors as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from lora_plan.arguments import command, flags_of, lacks_value
+from lora_plan.commands import gpus, models, plan
+from lora_plan.errors import UsageError
+
+# typer carries its own copy of click, or in older versions depends on click: its base class is either's
+_TYPER_USAGE_ERROR = next(parent for parent in typer.BadParameter.__mro__ if parent.__name__ == "UsageError")
+
+
+class _Commands(TyperGroup):
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands:
+            raise _unknown_command(cmd_name, list(self.commands))
+        return super().get_command(ctx, cmd_name)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command that `argv` names; gives its exit status. Raises `UsageError`."""
+    try:
+        # not by calling the app, which would replace the excepthook of the process
+        return get_command(app()).main(list(argv), prog_name="lora-plan", standalone_mode=False)
+    except _TYPER_USAGE_ERROR as error:
+        raise _usage_error(error, argv) from None
+
+
+def app() -> typer.Typer:
+    """The plan, which needs no command's name, and the commands beside it."""
+    # the help is an option like the others, so that it too is written by `output.write`
+    made = typer.Typer(add_completion=False)
+    made.callback(cls=_Commands, invoke_without_command=True, add_help_option=False)(
+        command(plan.run, plan.OPTIONS)
+    )
+    for module in (models, gpus):
+        made.command(module.NAME, help=module.HELP, add_help_option=False)(
+            command(module.run, module.OPTIONS, words="QUERY")
+        )
+    return made
+
+
+def _usage_error(error: Any, argv: Sequence[str]) -> UsageError:
+    flag = getattr(error, "option_name", None)
+    if flag is None:
+        return UsageError(f"{error.format_message().rstrip('.')}; see `lora-plan --help`")
+    if hasattr(error, "possibilities"):
+        return _unknown_option(_as_typed(flag, argv), flags_of(error.ctx))
+    if any(option.metavar and option.flag == flag for option in plan.OPTIONS):
+        return lacks_value(flag)
+    return UsageError(f"option '{flag}' is a switch; write it without a value")
+
+
+def _as_typed(flag: str, argv: Sequence[str]) -> str:
+    """`-rank` for the `-r` that typer makes of it."""
+    if flag.startswith("--"):
+        return flag
+    typed = (word for word in argv if word.startswith("-") and not word.startswith("--"))
+    return next((word.partition("=")[0] for word in typed if flag[1:] in word), flag)
+
+
+def _unknown_option(flag: str, flags: Sequence[str]) -> UsageError:
+    from planner.names import did_you_mean
+    from planner.run.wording import shown
+
+    hint = did_you_mean(flag, flags) or "; `lora-plan --help` lists them"
+    return UsageError(f"option {shown(flag)} is not known{hint}")
+
+
+def _unknown_command(word: str, commands: Sequence[str]) -> UsageError:
+    from planner.names import did_you_mean
+    from planner.run.wording import shown
+
+    hint = did_you_mean(word, commands) or "; `lora-plan --help` lists the commands and options"
+    return UsageError(f"{shown(word)} is neither a command nor an option's value{hint}")
