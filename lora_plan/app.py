@@ -10,11 +10,15 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from lora_plan.arguments import command, flags_of, lacks_value
-from lora_plan.commands import gpus, models, plan
+from lora_plan.commands import catalogue, gpus, models, plan
 from lora_plan.errors import UsageError
 
 # typer carries its own copy of click, or in older versions depends on click: its base class is either's
-_TYPER_USAGE_ERROR = next(parent for parent in typer.BadParameter.__mro__ if parent.__name__ == "UsageError")
+_TYPER_USAGE_ERROR = next(
+    parent
+    for parent in typer.BadParameter.__mro__
+    if issubclass(parent, Exception) and parent.__name__ == "UsageError"
+)
 
 
 class _Commands(TyperGroup):
@@ -42,7 +46,7 @@ def app() -> typer.Typer:
     )
     for module in (models, gpus):
         made.command(module.NAME, help=module.HELP, add_help_option=False)(
-            command(module.run, module.OPTIONS, words="QUERY")
+            command(module.run, catalogue.OPTIONS, words="QUERY")
         )
     return made
 

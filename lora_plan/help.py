@@ -36,7 +36,8 @@ def main_help(ctx: typer.Context, page: Page) -> str:
     """How to call lora-plan, within the page's width."""
     usage = _rows((Text(call, "bold"), Text(what)) for call, what in USAGE)
     example = Text.assemble("For example: ", (EXAMPLE, "bold"))
-    return _drawn([_indented(usage), _indented(example), *_panels(ctx, page), _indented(Text(STATUSES))], page)
+    parts = [_indented(usage), _indented(example), *_panels(ctx, page), Padding(Text(STATUSES), (0, 2))]
+    return _drawn(parts, page)
 
 
 def command_help(ctx: typer.Context, page: Page) -> str:
@@ -47,16 +48,18 @@ def command_help(ctx: typer.Context, page: Page) -> str:
 
 def _panels(ctx: typer.Context, page: Page) -> list[RenderableType]:
     options = [param for param in ctx.command.params if isinstance(param, TyperOption)]
-    groups = dict.fromkeys(option.rich_help_panel for option in options)
+    groups: dict[str, list[TyperOption]] = {}
+    for option in options:
+        groups.setdefault(option.rich_help_panel or "Options", []).append(option)
     return [
         Panel(
-            _rows((_flag(option), Text(option.help or "")) for option in options if option.rich_help_panel == group),
-            title=group,
+            _rows((_flag(option), Text(option.help or "")) for option in group),
+            title=title,
             title_align="left",
             box=ROUNDED if page.unicode else ASCII,
             border_style="dim",
         )
-        for group in groups
+        for title, group in groups.items()
     ]
 
 
@@ -68,7 +71,7 @@ def _flag(option: TyperOption) -> Text:
 def _rows(rows: Iterable[tuple[Text, Text]]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, min_width=25)
-    table.add_column()
+    table.add_column(overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table

@@ -99,7 +99,7 @@ def adapter_entries(architecture: Architecture, run: TrainingRun) -> Iterator[En
 
 
 def _biases_of_copy(name: str, bias: AddedTensor, run: TrainingRun) -> Iterator[Entry]:
-    """What `bias="all"` adds to a copied module: its bias and the original's under their names in the model."""
+    """What `bias="all"` adds for a copied module: its bias and the original's, as the model calls them."""
     outer = next(outer for outer in around(name) if outer.endswith(run.modules_to_save))
     inner = name.removeprefix(outer)
     # PEFT takes its adapter's name out of a key only where that is the last part but one

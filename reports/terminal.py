@@ -51,9 +51,9 @@ def _levels(plan: Plan, page: Page) -> list[str]:
         page.heading("The peak at each level"),
         *(f"  {figure}  {page.style(row[2], 'dim')}" for figure, row in zip(figures, rows, strict=True)),
         *page.wrap(
-            f"By {plan.memory.basis}; the {interval.level} peak is meant to lie between "
-            f"{gib_number(interval.low, 1)} and {gib_number(interval.high, 1)} GiB in "
-            f"{100 * interval.coverage:.0f}% of runs"
+            f"By {plan.memory.basis}: {interval.level} is expected between {gib_number(interval.low, 1)} "
+            f"and {gib_number(interval.high, 1)} GiB (meant to hold {100 * interval.coverage:.0f}% of runs; "
+            "not yet calibrated on held-out runs)"
         ),
     ]
 

@@ -7,10 +7,8 @@ import sys
 import typer
 
 from lora_plan.arguments import Arguments
-from lora_plan.commands.catalogue import OPTIONS as OPTIONS
 from lora_plan.commands.catalogue import helped
 from lora_plan.output import write, write_json
-
 
 NAME = "gpus"
 HELP = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 from planner.architecture.modules import Module
 from planner.memory.kernels import patches_of
@@ -124,7 +125,7 @@ class BlockForward:
             rows, cols = module.out_features, module.in_features
         else:
             rows = 1 if len(shape) == 1 else shape[0]
-            cols = shape[-1] if len(shape) <= 2 else shape[1] * shape[2]
+            cols = prod(shape) // rows
         tensor = self.tape.parameter(name, rows, cols, kept_dtype(self.run), requires_grad=trained)
         rank = self._parameters.get(name)
         return tensor if rank is None else self._method.parameter(self, name, shape, rank, tensor)
@@ -235,7 +236,7 @@ class BlockForward:
             if self.tape.autocast:
                 q, k, v = (ops.to(x, self.tape.autocast) for x in (q, k, v))
             out = fused_attention(q, k, v, heads, mask)
-            # flash attention lays its result out like q (`mha_fwd`), the kernel that takes a mask token by token
+            # flash attention lays its result out like q (`mha_fwd`), the kernel that takes a mask by token
             return ops.contiguous(out) if head_major and mask is None else out
 
     def _after_prefix(self, name: str, x: Tensor, tokens: int) -> Tensor:

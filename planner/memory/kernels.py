@@ -105,7 +105,8 @@ def head_loss(
     weight = forward.parameter(f"{architecture.head}.weight")
     if weight.requires_grad and weight.dtype != (forward.tape.autocast or hidden.dtype):
         raise Abstention(
-            f"how liger's fused loss sums the gradient of a {weight.dtype} head inside autocast is in no table",
+            f"how liger's fused loss sums the gradient of a {weight.dtype} head inside autocast "
+            "is in no table",
             way_out="load the model in the dtype of mixed_precision, or use --kernels hf",
         )
     run = forward.run

@@ -173,8 +173,9 @@ def _lowest(order: list[BlockProfile], window: int | None) -> int:
 
 
 def _turns(order: list[BlockProfile], boundaries: set[int]) -> set[int]:
-    """Positions at which a block's ledger can be the largest of its kind: the last one, and the first one from
-    each boundary on. In between it is linear in the position.
+    """Positions at which a block's ledger can be the largest of its kind.
+
+    The last one, and the first one from each boundary on: in between it is linear in the position.
     """
     turns = set({id(profile): position for position, profile in enumerate(order)}.values())
     for boundary in boundaries | {0}:

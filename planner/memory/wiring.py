@@ -24,7 +24,8 @@ class Variant:
 def wire_outer(architecture: Architecture, run: TrainingRun, targets: frozenset[str]) -> Wiring:
     """The wiring of the modules outside the blocks, under their full names."""
     touched = _touched(architecture, run, targets)
-    return _wiring(architecture, run, {module.name: module for module in architecture.outer}, "", touched)
+    modules = {module.name: module for module in architecture.outer}
+    return _wiring(architecture, run, modules, "", touched, _quantized(architecture, run, modules, ""))
 
 
 def wire_blocks(
@@ -36,8 +37,12 @@ def wire_blocks(
     wirings: dict[object, tuple[Block, Wiring]] = {}
     for position, block in enumerate(architecture.blocks):
         modules = {module.name: module for module in block.modules}
+        quantized: frozenset[str] | None = None
         for layer in block.layers:
-            wiring = _wiring(architecture, run, modules, f"{architecture.block_prefix}.{layer}.", touched)
+            prefix = f"{architecture.block_prefix}.{layer}."
+            if quantized is None:
+                quantized = _quantized(architecture, run, modules, prefix)
+            wiring = _wiring(architecture, run, modules, prefix, touched, quantized)
             key = (position, wiring.targets, wiring.copies, tuple(wiring.parameters.items()))
             groups.setdefault(key, []).append(layer)
             wirings.setdefault(key, (block, wiring))
@@ -50,22 +55,29 @@ def _wiring(
     modules: Mapping[str, Module],
     prefix: str,
     touched: Wrapped,
+    quantized: frozenset[str],
 ) -> Wiring:
-    names = {name: prefix + name for name in modules}
+    parameters = {
+        name.removeprefix(prefix): rank
+        for name, rank in touched.parameters.items()
+        if name.startswith(prefix) and name.removeprefix(prefix).rpartition(".")[0] in modules
+    }
     return Wiring(
         method=touched.method,
         model_type=architecture.model_type,
         scheme=scheme(run.quantization),
-        targets=frozenset(name for name, full in names.items() if full in touched.targets),
-        parameters={
-            name.removeprefix(prefix): rank
-            for name, rank in touched.parameters.items()
-            if name.startswith(prefix) and name.removeprefix(prefix).rpartition(".")[0] in modules
-        },
-        copies=frozenset(name for name, full in names.items() if full in touched.copies),
-        quantized=frozenset(
-            name for name, full in names.items() if is_quantized(architecture, full, modules[name], run)
-        ),
+        targets=frozenset(name for name in modules if prefix + name in touched.targets),
+        parameters=parameters,
+        copies=frozenset(name for name in modules if prefix + name in touched.copies),
+        quantized=quantized,
+    )
+
+
+def _quantized(
+    architecture: Architecture, run: TrainingRun, modules: Mapping[str, Module], prefix: str
+) -> frozenset[str]:
+    return frozenset(
+        name for name, module in modules.items() if is_quantized(architecture, prefix + name, module, run)
     )
 
 

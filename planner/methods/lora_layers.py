@@ -59,13 +59,16 @@ def _update_matrix(forward: BlockForward, name: str, module: Module) -> tuple[Te
     keeps its inputs as long as the result lives.
     """
     tape = forward.tape
+    # autocast's copies of the factors are cached with their graph, for the product with x
+    a = layers.autocast_weight(_a(forward, name, module))
+    b = layers.autocast_weight(_b(forward, name, module))
     records, tape.grad_enabled = tape.grad_enabled, False
     identity = tape.new(
         ONE.times(module.in_features), module.in_features, forward.run.adapter_dtype, "identity"
     )
     identity = layers.autocast_input(identity)
-    inner = layers.linear(identity, _a(forward, name, module))
-    matrix = layers.linear(inner, _b(forward, name, module), op="DoRA update")
+    inner = layers.linear(identity, a)
+    matrix = layers.linear(inner, b, op="DoRA update")
     tape.grad_enabled = records
     return identity, inner, matrix
 

@@ -84,7 +84,7 @@ def eager_attention(
     k_ready = head_major or groups > 1
     rows = SCORES if mask is None else mask.rows
     weights = ops.scale(
-        ops.matmul(_operand(q, head_major), _operand(k, k_ready), rows, heads.heads, "attention scores"),
+        ops.matmul(operand(q, head_major), operand(k, k_ready), rows, heads.heads, "attention scores"),
         "scaled scores",
     )
     if softcap:
@@ -96,8 +96,8 @@ def eager_attention(
     weights = ops.to(ops.softmax(weights, "float32" if upcast else None), dtype)
     weights = ops.dropout(weights, dropout)
     out = ops.matmul(
-        _operand(weights, True),
-        _operand(v, groups > 1),
+        operand(weights, True),
+        operand(v, groups > 1),
         q.rows,
         heads.heads * heads.value_dim,
         "attention output",
@@ -105,7 +105,7 @@ def eager_attention(
     return ops.contiguous(out)
 
 
-def _operand(x: Tensor, ready: bool) -> Tensor:
+def operand(x: Tensor, ready: bool) -> Tensor:
     """An operand of `torch.matmul`: in autocast's dtype, copied where batch and heads do not lie together."""
     if x.tape.autocast and x.dtype != x.tape.autocast:
         return ops.to(x, x.tape.autocast)

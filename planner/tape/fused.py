@@ -15,7 +15,10 @@ from planner.tape.tape import Gradient
 from planner.tape.tensor import Tensor
 
 STREAMING_MULTIPROCESSORS = 132
-"""Rows of the partial sums of a norm's weight gradient, one per multiprocessor: an H100's (A100: 108, L40S: 142)."""
+"""Rows of the partial sums of a norm's weight gradient, one per multiprocessor of the card.
+
+That of an H100 stands for all (A100: 108, L40S: 142): the buffer is a few MB and gone at once.
+"""
 
 
 def rms_norm(x: Tensor, weight: Tensor, *, in_place: bool) -> Tensor:
@@ -82,8 +85,9 @@ def cross_entropy(logits: Tensor) -> Tensor:
         out = tape.new(ONE, 1, "float32", "loss")
         del losses
         if tape.records(logits):
+            kept = logits.detach()
 
-            def backward(grad: Tensor, saved: Tensor = logits.detach()) -> tuple[Gradient]:
+            def backward(grad: Tensor, saved: Tensor = kept) -> tuple[Gradient]:
                 return (saved,)
 
             tape.record([out], [logits], backward, [logits])

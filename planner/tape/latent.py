@@ -12,7 +12,7 @@ from planner.tape.tensor import Tensor
 
 
 def rotary_interleaved(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`apply_rotary_pos_emb_interleave` for q or k; cos and sin are the whole tables, of which half is read."""
+    """`apply_rotary_pos_emb_interleave` for q or k; of the tables cos and sin half is read."""
     first, second = ops.narrow(x, x.cols // 2), ops.narrow(x, x.cols // 2)
     return ops.cat(
         [

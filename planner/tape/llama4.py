@@ -79,7 +79,11 @@ def repeat_rows(x: Tensor, times: int) -> Tensor:
     out = tape.new(x.rows.times(times), x.cols, x.dtype, "tokens for every expert")
     if tape.records(x):
         shape = ops.meta(x)
-        tape.record([out], [x], lambda grad: (tape.new(*shape, "gradient sum"),), [])
+
+        def backward(grad: Tensor) -> tuple[Gradient]:
+            return (tape.new(*shape, "gradient sum"),)
+
+        tape.record([out], [x], backward, [])
     return out
 
 

@@ -13,7 +13,7 @@ from planner.tape.tensor import Tensor
 
 
 def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`torch.topk(x, k, -1)`: values and int64 indices, which are saved; the gradient is scattered into zeros."""
+    """`torch.topk(x, k, -1)`: values and int64 indices, which are saved; the gradient fills zeros."""
     tape = x.tape
     values = tape.new(x.rows, k, x.dtype, "top-k values")
     indices = tape.new(x.rows, k, "int64", "top-k indices")
@@ -84,17 +84,25 @@ def row_sum(x: Tensor, cols: int = 1) -> Tensor:
     out = tape.new(x.rows, cols, x.dtype, "sum")
     if tape.records(x):
         shape = ops.meta(x)
-        tape.record([out], [x], lambda grad: (grad.view(shape.rows, shape.cols),), [])
+
+        def backward(grad: Tensor) -> tuple[Gradient]:
+            return (grad.view(shape.rows, shape.cols),)
+
+        tape.record([out], [x], backward, [])
     return out
 
 
 def sum_choices(x: Tensor, tokens: Size) -> Tensor:
-    """`x.view(tokens, k, -1).sum(1)`: one row per token. The view's gradient is a copy: a sum's is expanded."""
+    """`x.view(tokens, k, -1).sum(1)`: one row per token. The expanded gradient of the sum is copied."""
     tape = x.tape
     out = tape.new(tokens, x.cols, x.dtype, "sum over the experts")
     if tape.records(x):
         shape = ops.meta(x)
-        tape.record([out], [x], lambda grad: (tape.new(*shape, "expanded gradient"),), [])
+
+        def backward(grad: Tensor) -> tuple[Gradient]:
+            return (tape.new(*shape, "expanded gradient"),)
+
+        tape.record([out], [x], backward, [])
     return out
 
 
@@ -134,14 +142,16 @@ def add_in_place(a: Tensor, b: Tensor) -> Tensor:
     out = a.detach()
     if tape.records(a, b):
         needs_a, needs_b = a.requires_grad, b.requires_grad
-        tape.record(
-            [out], [a, b], lambda grad: (grad if needs_a else None, grad if needs_b else None), []
-        )
+
+        def backward(grad: Tensor) -> tuple[Gradient, Gradient]:
+            return grad if needs_a else None, grad if needs_b else None
+
+        tape.record([out], [a, b], backward, [])
     return out
 
 
 def clamp(x: Tensor, *, bounds: int) -> Tensor:
-    """`x.clamp(...)` with one bound or two: saves x; each bound is compared with x again in the backward pass."""
+    """`x.clamp(...)` with one bound or two: saves x; the backward pass compares each bound with it again."""
     tape = x.tape
     out = tape.new(x.rows, x.cols, x.dtype, "clamped")
     if tape.records(x):
@@ -170,7 +180,7 @@ def masked_fill(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def group_mask(scores: Tensor, groups: int) -> Tensor:
-    """A boolean mask of the experts outside the best groups: a few numbers per group, spread over the experts."""
+    """A boolean mask of the experts outside the best groups, from a few numbers per group."""
     tape = scores.tape
     group_scores = tape.new(scores.rows, groups, scores.dtype, "group scores")
     chosen = tape.new(scores.rows, groups, scores.dtype, "group mask")

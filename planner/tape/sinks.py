@@ -6,9 +6,9 @@ Source: `eager_attention_forward` in `transformers/models/gpt_oss/modeling_gpt_o
 from __future__ import annotations
 
 from planner.tape import ops
-from planner.tape.attention import Heads
+from planner.tape.attention import Heads, operand
 from planner.tape.norms import subtract
-from planner.tape.size import SCORES, TOKENS
+from planner.tape.size import SCORES, TOKENS, Size
 from planner.tape.tape import Gradient
 from planner.tape.tensor import Tensor
 
@@ -16,26 +16,38 @@ from planner.tape.tensor import Tensor
 def sink_attention(
     q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, heads: Heads, *, mask: Tensor | None, dropout: float
 ) -> Tensor:
-    """Every row of scores gets one column more, its sink, which the softmax counts and the product drops."""
+    """Every row of scores gets one column more, its sink, which the softmax counts and the product drops.
+
+    The rotary embedding has left q and k head by head (`torch.cat`).
+    """
     groups = heads.heads // heads.kv_heads
     k = ops.expand_copy(k, groups)
     v = ops.expand_copy(v, groups)
-    weights = ops.scale(ops.matmul(q, k, SCORES, heads.heads, "attention scores"), "scaled scores")
+    rows = SCORES if mask is None else mask.rows
+    weights = ops.scale(
+        ops.matmul(operand(q, True), operand(k, True), rows, heads.heads, "attention scores"), "scaled scores"
+    )
     if mask is not None:
         weights = ops.add(weights, mask)
     combined = _with_sinks(weights, sinks)
     combined = subtract(combined, _row_maximum(combined, heads))
     probabilities = ops.softmax(combined, combined.dtype)
-    scores = _without_sinks(probabilities, heads)
-    weights = ops.dropout(scores, dropout)
-    out = ops.matmul(weights, v, q.rows, heads.heads * heads.value_dim, "attention output")
+    scores = _without_sinks(probabilities, weights.rows)
+    weights = ops.to(ops.dropout(scores, dropout), v.dtype)
+    out = ops.matmul(
+        operand(weights, True),
+        operand(v, groups > 1),
+        q.rows,
+        heads.heads * heads.value_dim,
+        "attention output",
+    )
     return ops.contiguous(out)
 
 
 def _with_sinks(weights: Tensor, sinks: Tensor) -> Tensor:
     """`torch.cat([weights, sinks], -1)` of the sinks expanded to every row."""
     tape = weights.tape
-    rows = SCORES.plus(TOKENS)
+    rows = weights.rows.plus(TOKENS)
     out = tape.new(rows, weights.cols, ops.promote(weights.dtype, sinks.dtype), "scores with sinks")
     if tape.records(weights, sinks):
         shape, sink_shape = ops.meta(weights), ops.meta(sinks)
@@ -66,11 +78,15 @@ def _row_maximum(x: Tensor, heads: Heads) -> Tensor:
     return out
 
 
-def _without_sinks(x: Tensor, heads: Heads) -> Tensor:
+def _without_sinks(x: Tensor, rows: Size) -> Tensor:
     """`x[..., :-1]`: a view, whose gradient is copied into zeros."""
     tape = x.tape
-    out = x.view(SCORES, heads.heads)
+    out = x.view(rows, x.cols)
     if tape.records(x):
         shape = ops.meta(x)
-        tape.record([out], [x], lambda grad: (tape.new(*shape, "gradient of a slice"),), [])
+
+        def backward(grad: Tensor) -> tuple[Gradient]:
+            return (tape.new(*shape, "gradient of a slice"),)
+
+        tape.record([out], [x], backward, [])
     return out

@@ -18,6 +18,7 @@ def sparsemixer(scores: Tensor) -> tuple[Tensor, Tensor]:
     second, second_index = _choice(scores, others)
     multiplier = ops.cat([first, second])
     index = scores.tape.new(scores.rows, 2, "int64", "selected experts")
+    del first_index, second_index
     return multiplier, index
 
 

@@ -124,6 +124,17 @@ def test_bad_options(name: str) -> None:
 def test_an_option_without_its_value() -> None:
     assert "'--model'" in refused(call("--model"))
     assert refused_in_json(call("--json", "--model"))["kind"] == "usage"
+    assert "'--model' needs a value" in refused(call("--model", "--rank", "8"))
+    assert "'--model' needs a value" in refused(call("--model", "--rank=8"))
+    assert "'--model' needs a value" in refused(call("--model", "--no-packing"))
+
+
+def test_an_option_with_one_dash() -> None:
+    assert "option '-rank' is not known; did you mean '--rank'" in refused(call("-rank", "8"))
+
+
+def test_an_option_of_another_command() -> None:
+    assert "option '--rank' is not known" in refused(call("models", "--rank", "8"))
 
 
 @pytest.mark.parametrize("name", CONFIGS)

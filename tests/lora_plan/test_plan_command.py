@@ -87,7 +87,7 @@ def test_version_and_help() -> None:
     assert outcome.status == 0
     assert max(map(len, outcome.out.splitlines())) <= 80
     for panel in ("Model", "Method", "Precision", "Batch", "Memory savers", "GPU", "Output"):
-        assert f"\n{panel}\n" in outcome.out
+        assert f"╭─ {panel} ─" in outcome.out
     assert "lora-plan models" in outcome.out
     assert "simulate" not in outcome.out
     assert call("-h").out == outcome.out

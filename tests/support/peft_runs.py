@@ -76,7 +76,8 @@ def peft_config(run: TrainingRun) -> peft.PeftConfig:
         # it does not use the number of heads, but refuses a config that calls it otherwise (MPT, DBRX)
         return peft.PromptTuningConfig(**tokens, num_attention_heads=1, **task)
     if run.method == "p_tuning":
-        return peft.PromptEncoderConfig(**tokens, encoder_hidden_size=run.encoder_hidden_size, **task)
+        width: Any = run.encoder_hidden_size
+        return peft.PromptEncoderConfig(**tokens, encoder_hidden_size=width, **task)
     if run.method == "prefix_tuning":
         inner = {"encoder_hidden_size": run.encoder_hidden_size, "prefix_projection": run.prefix_projection}
         return peft.PrefixTuningConfig(**tokens, **inner, **task)
@@ -108,5 +109,5 @@ def shortened(config: dict[str, Any], layers: int = 2) -> dict[str, Any]:
     return config
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: str | tuple[str, ...]) -> str | list[str]:
     return list(value) if isinstance(value, tuple) else value

@@ -17,7 +17,9 @@ def build(config: Config) -> Architecture:
     heads = config.int("n_heads", "num_attention_heads", minimum=1)
     count = config.int("n_layers", "num_hidden_layers", minimum=1)
     vocab = config.int("vocab_size", minimum=1)
-    kv_heads = config.sub("attn_config").int("kv_n_heads", minimum=1, default=1) if config.has("attn_config") else 1
+    kv_heads = 1
+    if config.has("attn_config"):
+        kv_heads = config.sub("attn_config").int("kv_n_heads", minimum=1, default=1)
     inner, experts = 3584, 4
     if config.has("ffn_config"):
         feed = config.sub("ffn_config")
@@ -31,7 +33,7 @@ def build(config: Config) -> Architecture:
     check_groups(config, heads, kv_heads)
     if config.bool("tie_word_embeddings", default=False):
         raise InputError(
-            f"'tie_word_embeddings' in {config.origin} is true, which transformers refuses for DBRX; write false",
+            f"'tie_word_embeddings' in {config.origin} is true, which DBRX does not allow; write false",
             field="model",
         )
     kv_width = kv_heads * (hidden // heads)
@@ -59,6 +61,6 @@ def build(config: Config) -> Architecture:
         max_position_embeddings=config.int("max_seq_len", "max_position_embeddings", minimum=1, default=None),
         dtype=config.str("dtype", "torch_dtype", default=None),
         program=None,
-        no_program_reason="its experts run in a loop whose memory depends on how the router splits the tokens",
+        no_program_reason="its experts run one by one, each on as many tokens as the router sends it",
         kv_width=kv_width,
     )

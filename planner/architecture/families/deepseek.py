@@ -187,8 +187,8 @@ def build(config: Config) -> Architecture:
     kv_heads = attention_heads(config, query_heads, dims.rope, missing=128 if third else None).kv_heads
     if kv_heads != query_heads:
         raise InputError(
-            f"num_key_value_heads {kv_heads} in {config.origin} is not num_attention_heads {query_heads}, as latent "
-            "attention wants it; write the same number",
+            f"num_key_value_heads {kv_heads} in {config.origin} is not num_attention_heads {query_heads}, as "
+            "latent attention wants it; write the same number",
             field="model",
         )
     experts = experts_of(
@@ -271,8 +271,8 @@ def _routing(config: Config, experts: Experts, third: bool) -> Routing:
     best = config.int("topk_group", minimum=1, default=4) if third else config.int("topk_group", minimum=1)
     if experts.count % groups or best > groups or (third and experts.count < 2 * groups):
         raise InputError(
-            f"{experts.count} experts in {config.origin} cannot be chosen from {best} of {groups} groups; correct "
-            "n_group or topk_group",
+            f"{experts.count} experts in {config.origin} cannot be chosen from {best} of {groups} groups; "
+            "correct n_group or topk_group",
             field="model",
         )
     return Routing(groups, best, normalized)

@@ -18,7 +18,12 @@ from planner.architecture.families.moe_parts import (
     uncovered,
 )
 from planner.architecture.families.olmo2 import rms_norm
-from planner.architecture.families.parts import attention_heads, attention_projections, decoder, default_head_dim
+from planner.architecture.families.parts import (
+    attention_heads,
+    attention_projections,
+    decoder,
+    default_head_dim,
+)
 from planner.architecture.families.windows import FULL, SLIDING, layer_kinds, require_window
 from planner.architecture.modules import Architecture, Module, norm
 from planner.architecture.program import Forward

@@ -1,6 +1,6 @@
 """Jamba: Mamba blocks with attention every few layers, and experts every few layers.
 
-Source: `transformers/models/jamba/modeling_jamba.py` (5.23). Parameters only: the selective scan has no program.
+Source: `transformers/models/jamba/modeling_jamba.py` (5.23). Parameters only: no program for the selective scan.
 """
 
 from __future__ import annotations

@@ -35,6 +35,10 @@ TEXT_ONLY = (
     "hold their weights and are idle"
 )
 
+NO_ALL_LINEAR = (
+    "PEFT 0.21 cannot run Llama 4 with target_modules all-linear, which takes in the router: name the targets"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Llama4Program:
@@ -62,7 +66,9 @@ class Llama4Program:
         )
 
     def block(self, forward: Forward, kind: str, x: Tensor) -> Tensor:
-        x = ops.add(x, self.attention(forward, kind, forward.rms_norm("input_layernorm", x)))
+        # `attention_states` of the original stays in its frame to the end
+        attended = self.attention(forward, kind, forward.rms_norm("input_layernorm", x))
+        x = ops.add(x, attended)
         normed = forward.rms_norm("post_attention_layernorm", x)
         if MOE in kind:
             return ops.add(x, self.moe(forward, normed))
@@ -133,7 +139,7 @@ def build(config: Config) -> Architecture:
         model_type=config.str("model_type"),
         outer=(*vision_modules(vision, "vision_model"), projector, *text.outer),
         dtype=config.str("dtype", "torch_dtype", default=text.dtype),
-        notes=(TEXT_ONLY,),
+        notes=(TEXT_ONLY, *text.notes),
     )
 
 
@@ -173,6 +179,7 @@ def _text(config: Config, prefix: str) -> Architecture:
         vocab=202_048,
         attention_windows=(None, window),
         rotary_dtype="float32",
+        notes=(NO_ALL_LINEAR,),
     )
     return replace(text, attention=("eager", "sdpa"))
 
@@ -186,7 +193,11 @@ def _mlp(name: str, hidden: int, inner: int) -> tuple[Module, ...]:
 
 
 def _experts(hidden: int, inner: int, experts: int) -> tuple[Module, ...]:
-    """The parts of a `Llama4TextMoe`. Its router is a subclass of `nn.Linear`, which bitsandbytes leaves alone."""
+    """The parts of a `Llama4TextMoe`.
+
+    Its router is a subclass of `nn.Linear`: bitsandbytes leaves it alone, and PEFT's all-linear, which wraps
+    it, fails in the forward pass (0.21).
+    """
     stacks = (("gate_up_proj", (experts, hidden, 2 * inner)), ("down_proj", (experts, inner, hidden)))
     return (
         Module("feed_forward.experts", "experts", stacks),
@@ -219,10 +230,11 @@ def _blocks(config: Config, dense: tuple[Module, ...], moe: tuple[Module, ...]) 
 def _rotated(config: Config, count: int) -> list[bool]:
     """For each layer, whether it has rotary embeddings; the others are NoPE layers."""
     interval = config.int("no_rope_layer_interval", default=4)
-    flags = config.list("no_rope_layers", of=int, default=[])
+    flags = config.list("no_rope_layers", of=int, default=None) or []
     if flags and len(flags) < count:
         raise InputError(
-            f"'no_rope_layers' in {config.origin} has {len(flags)} items for {count} layers; write one per layer",
+            f"'no_rope_layers' in {config.origin} has {len(flags)} items for {count} layers; "
+            "write one per layer",
             field="model",
         )
     return [bool(flags[layer]) if flags else (layer + 1) % interval != 0 for layer in range(count)]

@@ -5,17 +5,13 @@ Source: `transformers/models/mixtral/modeling_mixtral.py` (5.23).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from planner.architecture.config import Config
 from planner.architecture.families.moe_parts import (
     MoeProgram,
     expert_stack,
     experts_of,
-    grouped_experts,
     moe_blocks,
     router,
-    softmax_router,
     uncovered,
 )
 from planner.architecture.families.parts import (
@@ -26,19 +22,6 @@ from planner.architecture.families.parts import (
 )
 from planner.architecture.families.windows import FULL, SLIDING
 from planner.architecture.modules import Architecture, norm
-from planner.architecture.program import Forward
-from planner.tape import Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class MixtralProgram(MoeProgram):
-    """The routing weights stay float32, and so do the experts' results until they are summed."""
-
-    def sparse(self, forward: Forward, x: Tensor) -> Tensor:
-        _, weights, indices = softmax_router(
-            forward, "mlp.gate", x, self.experts, normalized=True, cast=False
-        )
-        return grouped_experts(forward, "mlp.experts", x, indices, weights, self.experts)
 
 
 def build(config: Config) -> Architecture:
@@ -60,6 +43,7 @@ def build(config: Config) -> Architecture:
         norm("post_attention_layernorm", hidden),
     )
     dropout = config.float("attention_dropout", minimum=0.0, maximum=1.0, default=0.0)
+    program = MoeProgram(heads, dropout, experts.activation, window, experts, cast_weights=False)
     reason = uncovered(config)
     return decoder(
         config,
@@ -67,7 +51,7 @@ def build(config: Config) -> Architecture:
         blocks=moe_blocks(
             [FULL if window is None else SLIDING] * count, [True] * count, moe=modules, dense=()
         ),
-        program=None if reason else MixtralProgram(heads, dropout, experts.activation, window, experts),
+        program=None if reason else program,
         no_program_reason=reason,
         activation=experts.activation,
         kv_width=heads.kv_heads * heads.head_dim,

@@ -126,7 +126,8 @@ def _blocks(config: Config, hidden: int, heads: Heads) -> tuple[Block, ...]:
     others = tuple(layer for layer in range(count) if layer not in set(chosen))
     if not others:
         raise InputError(
-            f"'cross_attention_layers' in {config.origin} has all {count} layers; leave some out", field="model"
+            f"'cross_attention_layers' in {config.origin} has all {count} layers; leave some out",
+            field="model",
         )
     kinds = (Block(SELF, (*projections, *common), others), Block(CROSS, crossing, chosen))
     return tuple(block for block in kinds if block.layers)

@@ -67,4 +67,4 @@ def _layer(config: Config, name: str, hidden: int) -> tuple[Module, ...]:
 def _aspect_ratios(config: Config) -> int:
     if not config.has("supported_aspect_ratios"):
         return DEFAULT_ASPECT_RATIOS
-    return len(config.list("supported_aspect_ratios", of=list))
+    return len(config.list("supported_aspect_ratios", of=object))

@@ -37,8 +37,8 @@ def experts_of(
 ) -> Experts:
     """The experts of a config.
 
-    keys: names of their number; count, per_token: what the family takes it and `num_experts_per_tok` to be when
-    the config does not say (per_token None: it must say).
+    keys: names of their number. count, per_token: what the family takes it and `num_experts_per_tok` to be
+    when the config does not say (per_token None: it must say).
     """
     count = config.int(*keys, minimum=1, default=count)
     if per_token is None:
@@ -98,7 +98,10 @@ def _kind(attention: str, feed_forward: str) -> str:
 
 
 def uncovered(config: Config, *, jitter: str = "router_jitter_noise") -> str:
-    """Why no program covers a config; empty where one does. jitter: the noise the family multiplies inputs with."""
+    """Why no program covers a config; empty where one does.
+
+    jitter: the key of the noise by which the family multiplies the experts' input in training.
+    """
     if config.bool("output_router_logits", default=False):
         return "output_router_logits adds a load-balancing loss, which is not covered"
     if config.float(jitter, default=0.0):
@@ -111,6 +114,10 @@ class MoeProgram(MistralProgram):
     """Mistral's block with experts in the place of the MLP of blocks of the kind `moe`."""
 
     experts: Experts
+    normalized: bool = True
+    """`norm_topk_prob`: whether the routing weights of a token are divided by their sum."""
+    cast_weights: bool = True
+    """Whether they return to the dtype of the router's logits; in float32 they draw the experts' results along."""
 
     def block(self, forward: Forward, kind: str, x: Tensor) -> Tensor:
         attention, _, feed_forward = kind.partition(" ")
@@ -121,27 +128,22 @@ class MoeProgram(MistralProgram):
         return self.sparse(forward, x) if kind == SPARSE else self.mlp(forward, x)
 
     def sparse(self, forward: Forward, x: Tensor) -> Tensor:
-        """The experts of one layer."""
-        raise NotImplementedError
+        """`SparseMoeBlock`; its frame holds the logits while the experts run."""
+        _, weights, indices = self.route(forward, x)
+        return grouped_experts(forward, "mlp.experts", x, indices, weights, self.experts)
 
-
-def softmax_router(
-    forward: Forward, name: str, x: Tensor, experts: Experts, *, normalized: bool, cast: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Router logits, float32 softmax over all experts, its top-k: logits, weights and indices.
-
-    normalized: the weights are divided, in place, by their sum. cast: they return to the logits' dtype.
-    """
-    # PEFT merges an adapter of a plain parameter into it for as long as the module runs: so long it is held
-    weight = forward.parameter(f"{name}.weight")
-    logits = layers.linear(x, weight, op="router logits")
-    probabilities = ops.softmax(logits, "float32")
-    weights, indices = moe.top_k(probabilities, experts.per_token)
-    if normalized:
-        weights = moe.divide(weights, moe.row_sum(weights), in_place=True)
-    if cast:
-        weights = ops.to(weights, logits.dtype)
-    return logits, weights, indices
+    def route(self, forward: Forward, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`TopKRouter`: logits, weights and indices of a float32 softmax over all experts and its top-k."""
+        # PEFT merges an adapter of a plain parameter into it for as long as the module runs: so long it is held
+        weight = forward.parameter("mlp.gate.weight")
+        logits = layers.linear(x, weight, op="router logits")
+        probabilities = ops.softmax(logits, "float32")
+        weights, indices = moe.top_k(probabilities, self.experts.per_token)
+        if self.normalized:
+            weights = moe.divide(weights, moe.row_sum(weights), in_place=True)
+        if self.cast_weights:
+            weights = ops.to(weights, logits.dtype)
+        return logits, weights, indices
 
 
 def grouped_experts(
@@ -157,8 +159,8 @@ def grouped_experts(
 ) -> Tensor:
     """`grouped_mm_experts_forward` (`transformers/integrations/moe.py`): T x hidden in and out.
 
-    gate: what happens between the two products, by default `activation(gate) * up`. The local variables of the
-    original live until it returns, and so they do here.
+    gate: what happens between the two products, by default `activation(gate) * up`. The local variables of
+    the original live until it returns, and so they do here.
     """
     tape = forward.tape
     with tape.module(name):

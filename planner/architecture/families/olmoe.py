@@ -12,10 +12,8 @@ from planner.architecture.families.moe_parts import (
     MoeProgram,
     expert_stack,
     experts_of,
-    grouped_experts,
     moe_blocks,
     router,
-    softmax_router,
     uncovered,
 )
 from planner.architecture.families.parts import (
@@ -32,20 +30,12 @@ from planner.tape import Tensor
 
 @dataclass(frozen=True, slots=True)
 class OlmoeProgram(MoeProgram):
-    """Routing weights in the dtype of the router's logits."""
-
-    normalized: bool
+    """Mistral's block with norms over the whole of q and k."""
 
     def project(self, forward: Forward, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q = forward.rms_norm("self_attn.q_norm", forward.linear("self_attn.q_proj", x))
         k = forward.rms_norm("self_attn.k_norm", forward.linear("self_attn.k_proj", x))
         return q, k, forward.linear("self_attn.v_proj", x)
-
-    def sparse(self, forward: Forward, x: Tensor) -> Tensor:
-        _, weights, indices = softmax_router(
-            forward, "mlp.gate", x, self.experts, normalized=self.normalized, cast=True
-        )
-        return grouped_experts(forward, "mlp.experts", x, indices, weights, self.experts)
 
 
 def build(config: Config) -> Architecture:
@@ -63,11 +53,10 @@ def build(config: Config) -> Architecture:
         per_token=8,
     )
     biased = config.bool("attention_bias", default=False)
-    normed = hidden // query_heads
     modules = (
         *attention_projections(hidden, heads, bias=biased, out_bias=biased),
         norm("self_attn.q_norm", hidden),
-        norm("self_attn.k_norm", normed * heads.kv_heads),
+        norm("self_attn.k_norm", hidden // query_heads * heads.kv_heads),
         router("mlp.gate", experts),
         expert_stack("mlp.experts", experts),
         norm("input_layernorm", hidden),
@@ -75,6 +64,7 @@ def build(config: Config) -> Architecture:
     )
     dropout = config.float("attention_dropout", minimum=0.0, maximum=1.0, default=0.0)
     normalized = config.bool("norm_topk_prob", default=False)
+    program = OlmoeProgram(heads, dropout, experts.activation, None, experts, normalized)
     reason = uncovered(config)
     if config.float("clip_qkv", default=None) is not None:
         reason = reason or "clip_qkv is not covered"
@@ -82,9 +72,7 @@ def build(config: Config) -> Architecture:
         config,
         hidden=hidden,
         blocks=moe_blocks([FULL] * count, [True] * count, moe=modules, dense=()),
-        program=None
-        if reason
-        else OlmoeProgram(heads, dropout, experts.activation, None, experts, normalized),
+        program=None if reason else program,
         no_program_reason=reason,
         activation=experts.activation,
         kv_width=heads.kv_heads * heads.head_dim,

@@ -41,8 +41,8 @@ def check_groups(config: Config, heads: int, kv_heads: int) -> None:
     """Raise `InputError` where the query heads cannot be shared out evenly over the key-value heads."""
     if heads % kv_heads:
         raise InputError(
-            f"num_attention_heads {heads} in {config.origin} is not a multiple of num_key_value_heads {kv_heads}; "
-            "correct one of them",
+            f"num_attention_heads {heads} in {config.origin} is not a multiple of "
+            f"num_key_value_heads {kv_heads}; correct one of them",
             field="model",
         )
 
@@ -88,7 +88,7 @@ def decoder(
     rotary_dtype: str | None = None,
     rotary_sets: int = 1,
 ) -> Architecture:
-    """The architecture of a decoder laid out as `model.embed_tokens`, `model.layers`, `model.norm`, `lm_head`.
+    """A decoder laid out as `model.embed_tokens`, `model.layers`, `model.norm`, `lm_head`.
 
     tied: what the family takes `tie_word_embeddings` to be when the config does not say; vocab: the same for
     `vocab_size`, for families whose published configs leave it out. activation: the family has no program

@@ -15,7 +15,6 @@ from planner.architecture.families.moe_parts import (
     grouped_experts,
     moe_blocks,
     router,
-    softmax_router,
     sparse_layers,
     uncovered,
 )
@@ -42,8 +41,6 @@ from planner.tape import Tensor, ops
 class Qwen2MoeProgram(MoeProgram):
     """The shared expert runs first, and its result waits for the others."""
 
-    normalized: bool
-
     def sparse(self, forward: Forward, x: Tensor) -> Tensor:
         shared = forward.linear(
             "mlp.shared_expert.down_proj",
@@ -54,9 +51,7 @@ class Qwen2MoeProgram(MoeProgram):
                 activation=self.activation,
             ),
         )
-        _, weights, indices = softmax_router(
-            forward, "mlp.gate", x, self.experts, normalized=self.normalized, cast=True
-        )
+        _, weights, indices = self.route(forward, x)
         out = grouped_experts(forward, "mlp.experts", x, indices, weights, self.experts)
         gate = ops.saves_output(forward.linear("mlp.shared_expert_gate", x), "sigmoid")
         shared = ops.mul(gate, shared)
@@ -96,14 +91,13 @@ def build(config: Config) -> Architecture:
     dense = gated_projections(hidden, config.int("intermediate_size", minimum=1, default=5632))
     dropout = config.float("attention_dropout", minimum=0.0, maximum=1.0, default=0.0)
     normalized = config.bool("norm_topk_prob", default=False)
+    program = Qwen2MoeProgram(heads, dropout, experts.activation, window, experts, normalized)
     reason = uncovered(config)
     return decoder(
         config,
         hidden=hidden,
         blocks=moe_blocks(kinds, sparse_layers(config, count), moe=moe, dense=(*shared, *dense)),
-        program=None
-        if reason
-        else Qwen2MoeProgram(heads, dropout, experts.activation, window, experts, normalized),
+        program=None if reason else program,
         no_program_reason=reason,
         activation=experts.activation,
         kv_width=heads.kv_heads * heads.head_dim,

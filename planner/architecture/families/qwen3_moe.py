@@ -12,10 +12,8 @@ from planner.architecture.families.moe_parts import (
     MoeProgram,
     expert_stack,
     experts_of,
-    grouped_experts,
     moe_blocks,
     router,
-    softmax_router,
     sparse_layers,
     uncovered,
 )
@@ -35,18 +33,10 @@ from planner.tape import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Qwen3MoeProgram(MoeProgram):
-    """Qwen 3's attention; routing weights in the dtype of the router's logits."""
-
-    normalized: bool
+    """Qwen 3's attention."""
 
     def project(self, forward: Forward, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return project_normed(forward, x, self.heads.heads, self.heads.kv_heads)
-
-    def sparse(self, forward: Forward, x: Tensor) -> Tensor:
-        _, weights, indices = softmax_router(
-            forward, "mlp.gate", x, self.experts, normalized=self.normalized, cast=True
-        )
-        return grouped_experts(forward, "mlp.experts", x, indices, weights, self.experts)
 
 
 def build(config: Config) -> Architecture:
@@ -78,6 +68,7 @@ def build(config: Config) -> Architecture:
     dense = gated_projections(hidden, config.int("intermediate_size", minimum=1, default=6144))
     dropout = config.float("attention_dropout", minimum=0.0, maximum=1.0, default=0.0)
     normalized = config.bool("norm_topk_prob", default=False)
+    program = Qwen3MoeProgram(heads, dropout, experts.activation, window, experts, normalized)
     reason = uncovered(config)
     return decoder(
         config,
@@ -88,9 +79,7 @@ def build(config: Config) -> Architecture:
             moe=(*shared, expert_stack("mlp.experts", experts), router("mlp.gate", experts)),
             dense=(*shared, *dense),
         ),
-        program=None
-        if reason
-        else Qwen3MoeProgram(heads, dropout, experts.activation, window, experts, normalized),
+        program=None if reason else program,
         no_program_reason=reason,
         activation=experts.activation,
         kv_width=heads.kv_heads * heads.head_dim,

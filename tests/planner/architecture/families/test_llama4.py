@@ -68,7 +68,7 @@ def test_parameters_are_those_of_transformers(config: dict[str, Any]) -> None:
         ({"vocab_size": 8}, "bfloat16", True, "sdpa"),
         ({"vocab_size": 8, "attention_chunk_size": 16}, "bfloat16", False, "sdpa"),
         ({"vocab_size": 8, "interleave_moe_layer_step": 1, "use_qk_norm": False}, "float32", False, "eager"),
-        ({"vocab_size": 8, "num_experts_per_tok": 2, "attn_temperature_tuning": False}, "bfloat16", False, "sdpa"),
+        ({"num_experts_per_tok": 2, "attn_temperature_tuning": False}, "bfloat16", False, "sdpa"),
     ],
     ids=str,
 )

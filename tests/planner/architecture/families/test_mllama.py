@@ -40,7 +40,8 @@ VISION: dict[str, Any] = {
 
 
 def config_of(text: dict[str, Any] | None = None, vision: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"model_type": "mllama", "text_config": TEXT | (text or {}), "vision_config": VISION | (vision or {})}
+    parts = {"text_config": TEXT | (text or {}), "vision_config": VISION | (vision or {})}
+    return {"model_type": "mllama", **parts}
 
 
 @pytest.mark.parametrize(
