@@ -11,6 +11,7 @@ from planner.catalogue import Gpu
 from planner.errors import InputError
 from planner.memory.estimate import Estimate, estimate
 from planner.memory.ledger import COMPONENTS
+from planner.memory.supported import with_supported_attention
 from planner.memory.step import FIRST_BACKWARD, LAST_BACKWARD, MIDDLE_BACKWARD
 from planner.names import did_you_mean
 from planner.plan import resolve
@@ -69,6 +70,7 @@ def explain(run: TrainingRun, component: str, gpu: Gpu | None = None) -> Explana
             field="explain",
         )
     _, architecture = resolve(run.model)
+    run = with_supported_attention(architecture, run)
     subject = _Subject(run, architecture, estimate(architecture, run, gpu))
     title, lines, source = _EXPLAINERS[name](subject)
     return Explanation(name, title, tuple(lines), subject.at_peak[name], source)

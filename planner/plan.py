@@ -14,6 +14,7 @@ from planner.errors import Abstention
 from planner.footprint import footprint
 from planner.memory.estimate import estimate, limits
 from planner.memory.ledger import Memory
+from planner.memory.supported import with_supported_attention
 from planner.notes import notes_on
 from planner.plan_types import Limits, Parameters, Plan, PlannedGpu
 from planner.run import TrainingRun
@@ -35,6 +36,7 @@ def plan(run: TrainingRun, gpu: Gpu | str | None = None) -> Plan:
         match = find_gpu(gpu)
         gpu, gpu_note = match.gpu, match.note
     loaded, architecture = resolve(run.model)
+    run = with_supported_attention(architecture, run)
     estimated = estimate(architecture, run, gpu)
     memory, profile = estimated.memory, estimated.profile
     return Plan(

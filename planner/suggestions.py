@@ -104,8 +104,9 @@ _CHANGES: tuple[_Change, ...] = (
 )
 
 
-def suggestions(run: TrainingRun, gpu: Gpu | None, planned: Plan) -> tuple[Suggestion, ...]:
+def suggestions(planned: Plan, gpu: Gpu | None) -> tuple[Suggestion, ...]:
     """Changes to a planned run that free memory, those that free most first; then, if it does not fit, cards."""
+    run = planned.run
     _, architecture = resolve(run.model)
     changes = sorted(_changes(architecture, run, gpu, planned.memory), key=lambda item: -item.frees_bytes)
     return (*changes, *_cards(architecture, run, gpu, planned))
@@ -154,7 +155,7 @@ def _cards(
         found += 1
         sizes.add(size)
         yield Suggestion(
-            f"use a {card.name} (--gpu {card.name})",
+            f"use the {card.name} (--gpu {card.name})",
             {"gpu": card.name},
             0,
             memory.peak_bytes.reserved,

@@ -116,7 +116,7 @@ def _plan(training: TrainingRun, card: Gpu | str | None, as_json: bool) -> Plan:
     from planner.suggestions import suggestions
 
     planned = plan(training, card)
-    advice = suggestions(training, _gpu(card), planned)
+    advice = suggestions(planned, _gpu(card))
     if as_json:
         from reports.json import to_json
 

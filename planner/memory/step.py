@@ -23,7 +23,6 @@ from planner.memory.blocks import (
     profile_head,
     profile_start,
 )
-from planner.memory.supported import with_supported_attention
 from planner.memory.wiring import wire_blocks, wire_outer
 from planner.methods import method_of
 from planner.run import TrainingRun
@@ -61,7 +60,6 @@ def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
     Raises `Abstention` where no activation table covers the family or the run.
     """
     program = program_of(architecture)
-    run = with_supported_attention(architecture, run)
     method = method_of(run)
     targets = method.targets(architecture, run)
     outer = wire_outer(architecture, run, targets)

@@ -13,7 +13,7 @@ T4 = find_gpu("t4").gpu
 def test_each_change_frees_what_a_plan_of_the_changed_run_says() -> None:
     run = TrainingRun(model="llama-3.1-8b", method="lora", gradient_checkpointing=False, micro_batch_size=4)
     planned = plan(run, T4)
-    found = suggestions(run, T4, planned)
+    found = suggestions(planned, T4)
     assert found
     for item in found:
         if "gpu" in item.change:
@@ -27,7 +27,7 @@ def test_each_change_frees_what_a_plan_of_the_changed_run_says() -> None:
 
 def test_the_change_that_frees_most_comes_first() -> None:
     run = TrainingRun(model="llama-3.1-8b", method="full", gradient_checkpointing=False)
-    freed = [item.frees_bytes for item in suggestions(run, None, plan(run))]
+    freed = [item.frees_bytes for item in suggestions(plan(run), None)]
     changes = [size for size in freed if size]
     assert changes == sorted(changes, reverse=True)
     assert len(changes) >= 2
@@ -35,12 +35,12 @@ def test_the_change_that_frees_most_comes_first() -> None:
 
 def test_a_run_that_fits_needs_no_other_card() -> None:
     run = TrainingRun(model="gpt2", method="lora")
-    assert not any("gpu" in item.change for item in suggestions(run, T4, plan(run, T4)))
+    assert not any("gpu" in item.change for item in suggestions(plan(run, T4), T4))
 
 
 def test_cards_are_the_smallest_that_fit() -> None:
     run = TrainingRun(model="llama-3.1-70b", method="qlora")
-    cards = [str(item.change["gpu"]) for item in suggestions(run, T4, plan(run, T4)) if "gpu" in item.change]
+    cards = [str(item.change["gpu"]) for item in suggestions(plan(run, T4), T4) if "gpu" in item.change]
     sizes = [find_gpu(name).gpu.usable_bytes for name in cards]
     assert sizes == sorted(sizes)
     assert cards

@@ -13,6 +13,7 @@ from planner.architecture.config import Config
 from planner.architecture.families import build
 from planner.architecture.modules import Architecture
 from planner.memory.step import profile_step
+from planner.memory.supported import with_supported_attention
 from planner.run import TrainingRun
 from tests.support.live_bytes import step_peak
 
@@ -64,7 +65,8 @@ def assert_same_parameters(config: dict[str, Any]) -> None:
 
 def predicted_peak(config: dict[str, Any], run: TrainingRun, *, batch: int = BATCH, sequence: int = SEQUENCE) -> float:
     """Our largest ledger of a step, beside weights and optimizer states."""
-    profile = profile_step(architecture_of(config), run)
+    architecture = architecture_of(config)
+    profile = profile_step(architecture, with_supported_attention(architecture, run))
     return max(
         size.at(batch, sequence) for _, ledgers in profile.instants for size, _ in ledgers
     )

@@ -74,7 +74,7 @@ def router(name: str, experts: Experts, *, bias: bool = False) -> Module:
 def sparse_layers(config: Config, count: int) -> tuple[bool, ...]:
     """Which of `count` layers of a Qwen MoE have experts (`decoder_sparse_step`, `mlp_only_layers`)."""
     step = config.int("decoder_sparse_step", minimum=1, default=1)
-    dense = config.list("mlp_only_layers", of=int, default=[])
+    dense = config.list("mlp_only_layers", of=int, default=None) or ()
     return tuple(layer not in dense and (layer + 1) % step == 0 for layer in range(count))
 
 

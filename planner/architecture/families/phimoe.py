@@ -30,8 +30,8 @@ from planner.tape import Tensor, ops
 from planner.tape.sparsemixer import sparsemixer
 
 ROUTER_NOTE = (
-    "PhiMoE's router is an nn.Linear that returns three tensors: PEFT's all-linear wraps it, and the forward pass "
-    "then fails; name the attention's projections as targets."
+    "PhiMoE's router is an nn.Linear that returns three tensors: PEFT's all-linear wraps it, and the forward "
+    "pass then fails; name the attention's projections as targets."
 )
 
 
@@ -65,7 +65,7 @@ def build(config: Config) -> Architecture:
     )
     if experts.per_token != 2:
         raise InputError(
-            f"num_experts_per_tok in {config.origin} is {experts.per_token}; write 2, as SparseMixer chooses two",
+            f"num_experts_per_tok in {config.origin} is {experts.per_token}, but SparseMixer takes two; write 2",
             field="model",
         )
     biased = config.bool("attention_bias", default=False)
