@@ -15,9 +15,7 @@ from lora_plan.errors import UsageError
 
 # typer carries its own copy of click, or in older versions depends on click: its base class is either's
 _TYPER_USAGE_ERROR = next(
-    parent
-    for parent in typer.BadParameter.__mro__
-    if issubclass(parent, Exception) and parent.__name__ == "UsageError"
+    parent for parent in typer.BadParameter.__mro__ if issubclass(parent, Exception) and parent.__name__ == "UsageError"
 )
 
 
@@ -41,9 +39,7 @@ def app() -> typer.Typer:
     """The plan, which needs no command's name, and the commands beside it."""
     # the help is an option like the others, so that it too is written by `output.write`
     made = typer.Typer(add_completion=False)
-    made.callback(cls=_Commands, invoke_without_command=True, add_help_option=False)(
-        command(plan.run, plan.OPTIONS)
-    )
+    made.callback(cls=_Commands, invoke_without_command=True, add_help_option=False)(command(plan.run, plan.OPTIONS))
     for module in (models, gpus):
         made.command(module.NAME, help=module.HELP, add_help_option=False)(
             command(module.run, catalogue.OPTIONS, words="QUERY")

@@ -62,9 +62,7 @@ RUN_OPTIONS = (
         "Of that encoder, or p-tuning's. [default: the model's]",
     ),
     Option("encoder_num_layers", "--encoder-num-layers", METHOD, "N", "Of p-tuning's encoder. [default: 2]"),
-    Option(
-        "trainable_token_count", "--trainable-tokens", METHOD, "N", "Embeddings that trainable_tokens trains."
-    ),
+    Option("trainable_token_count", "--trainable-tokens", METHOD, "N", "Embeddings that trainable_tokens trains."),
     Option(
         "precision",
         "--precision",
@@ -98,9 +96,7 @@ RUN_OPTIONS = (
         "PEFT's prepare_model_for_kbit_training, which casts the unquantized rest to float32.",
         negated=True,
     ),
-    Option(
-        "micro_batch_size", "--batch-size", BATCH, "N", "Sequences per GPU and forward pass. [default: 1]"
-    ),
+    Option("micro_batch_size", "--batch-size", BATCH, "N", "Sequences per GPU and forward pass. [default: 1]"),
     Option("gradient_accumulation_steps", "--grad-accum", BATCH, "N", "Micro-batches per step. [default: 1]"),
     Option("sequence_length", "--seq-len", BATCH, "N", "Tokens of the longest batch. [default: 2048]"),
     Option("packing", "--packing", BATCH, "", "Pack samples instead of padding them.", negated=True),
@@ -119,9 +115,7 @@ RUN_OPTIONS = (
         "Keep block inputs only and recompute the rest. [default: on]",
         negated=True,
     ),
-    Option(
-        "checkpoint_every", "--checkpoint-every", SAVERS, "N", "Checkpoint every n-th block. [default: 1]"
-    ),
+    Option("checkpoint_every", "--checkpoint-every", SAVERS, "N", "Checkpoint every n-th block. [default: 1]"),
     Option(
         "checkpoint_offload",
         "--checkpoint-offload",
@@ -130,9 +124,7 @@ RUN_OPTIONS = (
         "Block inputs wait in host memory.",
         negated=True,
     ),
-    Option(
-        "use_reentrant", "--use-reentrant", SAVERS, "", "The reentrant kind of checkpointing.", negated=True
-    ),
+    Option("use_reentrant", "--use-reentrant", SAVERS, "", "The reentrant kind of checkpointing.", negated=True),
     Option(
         "attention",
         "--attention",

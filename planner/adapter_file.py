@@ -50,9 +50,7 @@ def adapter_file_bytes(architecture: Architecture, run: TrainingRun) -> int:
     if run.method == "full":
         return 0
     # the format puts wider dtypes first, then goes by name
-    entries = sorted(
-        set(adapter_entries(architecture, run)), key=lambda entry: (-DTYPE_BYTES[entry.dtype], entry.name)
-    )
+    entries = sorted(set(adapter_entries(architecture, run)), key=lambda entry: (-DTYPE_BYTES[entry.dtype], entry.name))
     header = len('{"__metadata__":{"format":"pt"}}')
     position = 0
     for entry in entries:

@@ -11,8 +11,8 @@ from planner.catalogue import Gpu
 from planner.errors import InputError
 from planner.memory.estimate import Estimate, estimate
 from planner.memory.ledger import COMPONENTS
-from planner.memory.supported import with_supported_attention
 from planner.memory.step import FIRST_BACKWARD, LAST_BACKWARD, MIDDLE_BACKWARD
+from planner.memory.supported import with_supported_attention
 from planner.names import did_you_mean
 from planner.plan import resolve
 from planner.run import TrainingRun
@@ -170,7 +170,7 @@ def _saved_activations(subject: _Subject) -> _Explained:
 def _logits_and_loss(subject: _Subject) -> _Explained:
     tape = subject.estimate.profile.step.head.tape
     run = subject.run
-    lines = []
+    lines: list[Line] = []
     for index in tape.largest_moment(run.micro_batch_size, run.sequence_length):
         rows, cols, dtype = tape.shapes[index]
         size = subject.number(tape.sizes[index])

@@ -23,11 +23,7 @@ def footprint(architecture: Architecture, run: TrainingRun, profile: RunProfile)
     """
     download = profile.weights.host_bytes
     adapter = run.method != "full"
-    trained_file = (
-        profile.adapter_file_bytes
-        if adapter
-        else architecture.parameters * DTYPE_BYTES[run.base_dtype]
-    )
+    trained_file = profile.adapter_file_bytes if adapter else architecture.parameters * DTYPE_BYTES[run.base_dtype]
     states = profile.optimizer.device + profile.optimizer.host
     checkpoint = trained_file + states
     offloaded = _offloaded(architecture, run)

@@ -12,9 +12,7 @@ from planner.run import TrainingRun
 from planner.units import format_bytes
 
 
-def notes_on(
-    architecture: Architecture, run: TrainingRun, gpu: Gpu | None, profile: RunProfile
-) -> Iterator[str]:
+def notes_on(architecture: Architecture, run: TrainingRun, gpu: Gpu | None, profile: RunProfile) -> Iterator[str]:
     """The notes on a run, the most important first."""
     yield from _dtype_on(run, gpu)
     yield from _experts(architecture, run, profile)

@@ -49,9 +49,7 @@ def plan(run: TrainingRun, gpu: Gpu | str | None = None) -> Plan:
         limits=Limits(*limits(architecture, run, gpu, estimated), architecture.max_position_embeddings)
         if gpu is not None
         else None,
-        notes=tuple(
-            note for note in (loaded.note, gpu_note, *notes_on(architecture, run, gpu, profile)) if note
-        ),
+        notes=tuple(note for note in (loaded.note, gpu_note, *notes_on(architecture, run, gpu, profile)) if note),
     )
 
 

@@ -112,9 +112,7 @@ def suggestions(planned: Plan, gpu: Gpu | None) -> tuple[Suggestion, ...]:
     return (*changes, *_cards(architecture, run, gpu, planned))
 
 
-def _changes(
-    architecture: Architecture, run: TrainingRun, gpu: Gpu | None, memory: Memory
-) -> Iterator[Suggestion]:
+def _changes(architecture: Architecture, run: TrainingRun, gpu: Gpu | None, memory: Memory) -> Iterator[Suggestion]:
     before = memory.peak_bytes.reserved
     for change in _CHANGES:
         if not change.applies(run):
@@ -138,9 +136,7 @@ def _estimated(
         return None
 
 
-def _cards(
-    architecture: Architecture, run: TrainingRun, gpu: Gpu | None, planned: Plan
-) -> Iterator[Suggestion]:
+def _cards(architecture: Architecture, run: TrainingRun, gpu: Gpu | None, planned: Plan) -> Iterator[Suggestion]:
     if planned.verdict == "fits":
         return
     found = 0

@@ -134,23 +134,25 @@ def _score(row: Row) -> Score:
 
 def summary(scores: Sequence[Score]) -> str:
     """The scores by source and level as a Markdown table, and what was abstained from."""
-    import pandas
+    import pandas as pd
 
-    scored = pandas.DataFrame(
-        {"source": f"{item.source}, {item.level}", "error": item.error}
-        for item in scores
-        if item.error is not None
+    scored = [item for item in scores if item.error is not None]
+    errors = pd.DataFrame(
+        {
+            "source": [f"{item.source}, {item.level}" for item in scored],
+            "error": [item.error for item in scored],
+        }
     )
     lines = [
         "| source, level | rows | median error | median abs. | 90th percentile | worst | > 5 % too low |",
         "|---|---|---|---|---|---|---|",
     ]
-    for source, group in scored.groupby("source"):
-        error = group["error"]
-        worst = error.loc[error.abs().idxmax()]
+    for source, group in errors.groupby("source")["error"]:
+        size = group.abs()
+        worst = group.max() if group.max() > -group.min() else group.min()
         lines.append(
-            f"| {source} | {len(error)} | {error.median():+.1%} | {error.abs().median():.1%} "
-            f"| {error.abs().quantile(0.9):.1%} | {worst:+.1%} | {(error < -0.05).mean():.0%} |"
+            f"| {source} | {len(group)} | {group.median():+.1%} | {size.median():.1%} | {size.quantile(0.9):.1%} "
+            f"| {worst:+.1%} | {float((group < -0.05).mean()):.0%} |"
         )
     reasons = Counter(item.reason for item in scores if item.predicted is None)
     lines.append("")

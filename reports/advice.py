@@ -17,9 +17,7 @@ def advice_section(plan: Plan, suggestions: Sequence[Suggestion], page: Page) ->
     helpful = [suggestion for suggestion in suggestions if not suggestion.fits]
     sections = [
         _titled("What makes it fit", enough, page),
-        _titled(
-            "Helps, but is not enough alone" if enough else "Helps, but none is enough alone", helpful, page
-        ),
+        _titled("Helps, but is not enough alone" if enough else "Helps, but none is enough alone", helpful, page),
     ]
     first, second = sections
     return [*first, "", *second] if first and second else first or second

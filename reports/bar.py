@@ -64,10 +64,7 @@ def _legend(parts: list[Part], usable: int | None, page: Page) -> list[str]:
     """Every part with its GiB and its share of the bar's whole, in two columns where the page has room."""
     whole = usable or sum(size for _, size in parts)
     texts = columns([[shown.label, f"{gib_number(size)} GiB", share(size, whole)] for shown, size in parts])
-    entries = [
-        f"{page.style(shown.mark, shown.colour)} {text}"
-        for (shown, _), text in zip(parts, texts, strict=True)
-    ]
+    entries = [f"{page.style(shown.mark, shown.colour)} {text}" for (shown, _), text in zip(parts, texts, strict=True)]
     if 2 * (len(texts[0]) + 2) + 5 > page.width:
         return [f"  {entry}" for entry in entries]
     half = (len(entries) + 1) // 2

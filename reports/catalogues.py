@@ -19,12 +19,9 @@ def models_text(models: Sequence[Model], page: Page) -> str:
     head, *lines = columns(rows)
     room = page.width - len(head) - 4
     named = [
-        f"  {line}  {page.style(_short(model.aliases, room), 'dim')}"
-        for line, model in zip(lines, models, strict=True)
+        f"  {line}  {page.style(_short(model.aliases, room), 'dim')}" for line, model in zip(lines, models, strict=True)
     ]
-    return page.finish(
-        [page.style(f"  {head}  short names", "bold"), *named, "", _counted(len(models), "model")]
-    )
+    return page.finish([page.style(f"  {head}  short names", "bold"), *named, "", _counted(len(models), "model")])
 
 
 def gpus_text(gpus: Sequence[Gpu], page: Page) -> str:

@@ -39,8 +39,7 @@ def _rows(memory: Memory, decimals: int) -> list[list[str]]:
         ]
 
     body = [
-        [component(name).label, *figures([instant.components.get(name, 0) for instant in instants])]
-        for name in held
+        [component(name).label, *figures([instant.components.get(name, 0) for instant in instants])] for name in held
     ]
     totals = figures([instant.allocated_bytes for instant in instants])
     return [

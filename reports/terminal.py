@@ -64,8 +64,7 @@ def _limits(run: TrainingRun, limits: Limits, page: Page) -> list[str]:
     return [
         page.heading("Largest that fits"),
         *page.wrap(
-            f"{'no micro-batch' if batch is None else f'micro-batch {batch:,}'} "
-            f"at {run.sequence_length:,} tokens"
+            f"{'no micro-batch' if batch is None else f'micro-batch {batch:,}'} at {run.sequence_length:,} tokens"
         ),
         *page.wrap(
             f"{'no sequence' if length is None else f'{length:,} tokens{made_for}'} "

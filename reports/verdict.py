@@ -35,8 +35,7 @@ def verdict_section(plan: Plan, page: Page) -> list[str]:
         return [
             page.style(title, "bold"),
             *page.wrap(
-                f"{figure} at the peak; name a card with --gpu to see whether it fits, "
-                "`lora-plan gpus` lists them"
+                f"{figure} at the peak; name a card with --gpu to see whether it fits, `lora-plan gpus` lists them"
             ),
             parameters,
         ]
@@ -56,10 +55,7 @@ def _trained(parameters: Parameters) -> str:
     total, trainable = parameters.total, parameters.trainable
     if trainable == total:
         return f"all {format_count(total)} parameters are trained"
-    return (
-        f"{format_count(trainable)} of {format_count(total)} parameters are trained "
-        f"({100 * trainable / total:.2g}%)"
-    )
+    return f"{format_count(trainable)} of {format_count(total)} parameters are trained ({100 * trainable / total:.2g}%)"
 
 
 def model_title(run: TrainingRun) -> str:

@@ -49,8 +49,7 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
         # typer calls this before every command
         if any(value is not None for value in arguments.values()):
             raise UsageError(
-                f"the command {command!r} goes first; write `lora-plan {command}`, "
-                "and its own options after it"
+                f"the command {command!r} goes first; write `lora-plan {command}`, and its own options after it"
             )
         return 0
     if arguments.on("help"):

@@ -98,9 +98,7 @@ class Config:
         return key in self._values
 
     @overload
-    def int(
-        self, *keys: str, minimum: builtins.int = 1, maximum: builtins.int | None = None
-    ) -> builtins.int: ...
+    def int(self, *keys: str, minimum: builtins.int = 1, maximum: builtins.int | None = None) -> builtins.int: ...
     @overload
     def int(
         self, *keys: str, minimum: builtins.int = 1, maximum: builtins.int | None = None, default: D
@@ -184,9 +182,7 @@ class Config:
         return value
 
     @overload
-    def list(
-        self, *keys: builtins.str, of: type[T], length: builtins.int | None = None
-    ) -> builtins.list[T]: ...
+    def list(self, *keys: builtins.str, of: type[T], length: builtins.int | None = None) -> builtins.list[T]: ...
     @overload
     def list(
         self, *keys: builtins.str, of: type[T], length: builtins.int | None = None, default: D
@@ -241,12 +237,8 @@ class Config:
             return self._error(key, _kind(cast("object", value)), advice)
         return self._error(key, f"{_shown(value)}, which is {_kind(value)}", advice)
 
-    def _wrong_length(
-        self, key: builtins.str, items: builtins.list[object], advice: builtins.str
-    ) -> InputError:
-        return InputError(
-            f"'{self._prefix}{key}' in {self.origin} has {len(items):,} items; {advice}", field="model"
-        )
+    def _wrong_length(self, key: builtins.str, items: builtins.list[object], advice: builtins.str) -> InputError:
+        return InputError(f"'{self._prefix}{key}' in {self.origin} has {len(items):,} items; {advice}", field="model")
 
     def _error(self, key: builtins.str, shown: builtins.str, advice: builtins.str) -> InputError:
         return InputError(f"'{self._prefix}{key}' in {self.origin} is {shown}; {advice}", field="model")

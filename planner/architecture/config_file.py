@@ -138,6 +138,4 @@ def _from_hub(name: str) -> LoadedConfig:
     except HubFailure as failure:
         raise InputError(f"{unknown_model(name)} ({failure})", field="model") from None
     origin = f"the config.json of {name} on {hub.host}"
-    return LoadedConfig(
-        parse_mapping(data, origin, field="model"), origin, None, f"'{name}' is read from {hub.host}"
-    )
+    return LoadedConfig(parse_mapping(data, origin, field="model"), origin, None, f"'{name}' is read from {hub.host}")

@@ -43,9 +43,7 @@ class Hub:
         except ValueError:
             known = False
         if not known or not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint:
-            raise InputError(
-                "HF_ENDPOINT is not a web address; unset it, or write https://...", field="model"
-            )
+            raise InputError("HF_ENDPOINT is not a web address; unset it, or write https://...", field="model")
         offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
         token = (os.environ.get("HF_TOKEN") or "").strip() or None
         return cls(endpoint, token, offline.lower() in _ON)
@@ -115,9 +113,7 @@ def _read(response: IO[bytes]) -> bytes:
     while chunk := response.read(64 * 1024):
         data += chunk
         if len(data) > LARGEST_CONFIG:
-            raise HubFailure(
-                f"its config.json has more than {LARGEST_CONFIG // MIB} MiB, which no config has"
-            )
+            raise HubFailure(f"its config.json has more than {LARGEST_CONFIG // MIB} MiB, which no config has")
         if time.monotonic() > deadline:
             raise TimeoutError
     return data

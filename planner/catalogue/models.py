@@ -92,9 +92,7 @@ def match_model(name: str) -> ModelMatch | None:
     if reason is not None:
         return ModelMatch(model, f"'{shown(name)}' is taken as {identifier}: {reason}")
     if "/" in name and squash(name) != squash(identifier):
-        return ModelMatch(
-            model, f"'{shown(name)}' is planned as {identifier}, which has the same architecture"
-        )
+        return ModelMatch(model, f"'{shown(name)}' is planned as {identifier}, which has the same architecture")
     return ModelMatch(model, None)
 
 

@@ -131,6 +131,4 @@ def _number(fields: dict[str, object], key: str, where: str, lowest: float, high
 def _error(where: str, key: str, value: object, wanted: str) -> InputError:
     # Python refuses to write out integers of more than 4300 digits
     huge = isinstance(value, int) and value.bit_length() > 200
-    return InputError(
-        f"{where} {key} is {'huge' if huge else shown(repr(value))}; write {wanted}", field="gpu"
-    )
+    return InputError(f"{where} {key} is {'huge' if huge else shown(repr(value))}; write {wanted}", field="gpu")

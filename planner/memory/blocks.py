@@ -130,9 +130,7 @@ def profile_block(
     on_context = total(tape.sizes[storage.index] for storage in tape.contexts)
     forward_only: Ledger = {}
     if checkpointed:
-        forward_only = {
-            name: size for name, size in tape.alive(start, len(tape.events)).items() if name != SAVED
-        }
+        forward_only = {name: size for name, size in tape.alive(start, len(tape.events)).items() if name != SAVED}
         kept: Ledger = {SAVED: on_context if run.checkpoint_offload else x.size.plus(on_context)}
     else:
         held = tape.alive(start, len(tape.events))
@@ -215,9 +213,7 @@ class StartProfile:
     hold, which is free once the backward pass is through with them."""
 
 
-def profile_start(
-    architecture: Architecture, program: Program, run: TrainingRun, wiring: Wiring
-) -> StartProfile:
+def profile_start(architecture: Architecture, program: Program, run: TrainingRun, wiring: Wiring) -> StartProfile:
     """Run the embedding on a tape.
 
     With checkpointing its output is made to require grad (`enable_input_require_grads`), or nothing would
@@ -261,9 +257,7 @@ def profile_start(
     if run.gradient_checkpointing or architecture.mask == "boolean":
         kept, mask = plus(kept, mask), {}
     by_window = _by_window(architecture, shared) if run.gradient_checkpointing else ()
-    return StartProfile(
-        dtype, needs, kept, mask, tuple(first_pass), forward_only, tuple(backward), by_window
-    )
+    return StartProfile(dtype, needs, kept, mask, tuple(first_pass), forward_only, tuple(backward), by_window)
 
 
 def _by_window(architecture: Architecture, shared: Shared) -> tuple[tuple[int | None, Size], ...]:
@@ -356,6 +350,4 @@ def minus(a: Ledger, b: Ledger) -> dict[str, Size]:
 
 def saved_table(tape: Tape) -> tuple[tuple[str, Size, int, str], ...]:
     """What autograd saves: label, rows, columns, dtype, in the order of allocation."""
-    return tuple(
-        (tape.labels[index], *tape.shapes[index]) for index in sorted(tape.saved) if index < len(tape.shapes)
-    )
+    return tuple((tape.labels[index], *tape.shapes[index]) for index in sorted(tape.saved) if index < len(tape.shapes))

@@ -102,9 +102,7 @@ def _instant(
     return Instant(name, components)
 
 
-def limits(
-    architecture: Architecture, run: TrainingRun, gpu: Gpu, known: Estimate
-) -> tuple[int | None, int | None]:
+def limits(architecture: Architecture, run: TrainingRun, gpu: Gpu, known: Estimate) -> tuple[int | None, int | None]:
     """The largest micro-batch and the longest sequence with which the run still fits on `gpu`.
 
     known: the run's own estimate. It fits when the high end of its interval is within the usable memory, as for

@@ -118,9 +118,7 @@ class BlockForward:
         module = self._modules[module_name]
         shape = dict(module.parameters)[parameter]
         copied = module_name in self._copies
-        trained = copied or parameter in self._method.trains(
-            module, self.run, wrapped=module_name in self._targets
-        )
+        trained = copied or parameter in self._method.trains(module, self.run, wrapped=module_name in self._targets)
         if module.kind in ("linear", "conv1d") and parameter == "weight":
             rows, cols = module.out_features, module.in_features
         else:
@@ -132,9 +130,7 @@ class BlockForward:
 
     def adapter(self, module_name: str, tensor: str, rows: int, cols: int) -> Tensor:
         """A trainable tensor that the method added at a module."""
-        return self.tape.parameter(
-            f"{module_name}.{tensor}", rows, cols, self.run.adapter_dtype, requires_grad=True
-        )
+        return self.tape.parameter(f"{module_name}.{tensor}", rows, cols, self.run.adapter_dtype, requires_grad=True)
 
     def rms_norm(self, name: str, x: Tensor, *, groups: int = 1) -> Tensor:
         """Llama's RMS norm with the weight of module `name`."""

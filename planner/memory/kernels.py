@@ -82,15 +82,11 @@ def patches_of(run: TrainingRun, model_type: str) -> Patches | None:
     if model_type in LIGER:
         return LIGER[model_type]
     if model_type in LIGER_NOT_COVERED:
-        raise Abstention(
-            f"what liger-kernel patches in '{model_type}' is in no table", way_out="use --kernels hf"
-        )
+        raise Abstention(f"what liger-kernel patches in '{model_type}' is in no table", way_out="use --kernels hf")
     raise Abstention(f"liger-kernel does not patch '{model_type}'", way_out="use --kernels hf")
 
 
-def head_loss(
-    architecture: Architecture, program: Program, forward: BlockForward, hidden: Tensor
-) -> Tensor:
+def head_loss(architecture: Architecture, program: Program, forward: BlockForward, hidden: Tensor) -> Tensor:
     """The loss from the input of the head, T x hidden_size.
 
     Raises `Abstention` where liger's fused loss meets a head that it would have to treat in a special way.
@@ -105,8 +101,7 @@ def head_loss(
     weight = forward.parameter(f"{architecture.head}.weight")
     if weight.requires_grad and weight.dtype != (forward.tape.autocast or hidden.dtype):
         raise Abstention(
-            f"how liger's fused loss sums the gradient of a {weight.dtype} head inside autocast "
-            "is in no table",
+            f"how liger's fused loss sums the gradient of a {weight.dtype} head inside autocast is in no table",
             way_out="load the model in the dtype of mixed_precision, or use --kernels hf",
         )
     run = forward.run

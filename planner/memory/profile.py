@@ -23,9 +23,7 @@ from planner.run import TrainingRun
 from planner.tape import Size
 
 _VARYING = {"model", "micro_batch_size", "sequence_length", "eval_batch_size"}
-_structure = attrgetter(
-    *(field.name for field in fields(TrainingRun) if field.name not in _VARYING and field.compare)
-)
+_structure = attrgetter(*(field.name for field in fields(TrainingRun) if field.name not in _VARYING and field.compare))
 _LARGEST_CACHE = 256
 _cache: dict[tuple[object, ...], RunProfile] = {}
 

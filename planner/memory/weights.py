@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from planner.architecture.modules import Architecture, Module
+from planner.errors import Abstention
 from planner.quantization import is_quantized, scheme
 from planner.run import TrainingRun
 from planner.units import DTYPE_BYTES
@@ -46,15 +47,25 @@ def upcast(run: TrainingRun) -> bool:
 
 
 def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
-    """The base weights of a run, by how they are stored."""
+    """The base weights of a run, by how they are stored.
+
+    Raises `Abstention` for a GPTQ or AWQ checkpoint of a model with stacked expert matrices.
+    """
     quantizer = scheme(run.quantization)
+    modules = _modules(architecture)
+    if run.quantization in ("gptq", "awq") and any(module.kind == "experts" for _, module, _ in modules):
+        raise Abstention(
+            f"how transformers 5 loads the quantised experts of a {run.quantization.upper()} checkpoint into stacked "
+            "3-D parameters is not known",
+            way_out="plan it with --quantization nf4 or none",
+        )
     element = DTYPE_BYTES[run.base_dtype]
     kept_element = 4 if upcast(run) else element
     quantized = [0, 0]
     experts = [0, 0]
     rest = [0, 0]
     largest = 0
-    for name, module, times in _modules(architecture):
+    for name, module, times in modules:
         if quantizer is not None and is_quantized(architecture, name, module, run):
             weight = prod(module.weight)
             quantized[0] += weight * times

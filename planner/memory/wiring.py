@@ -28,9 +28,7 @@ def wire_outer(architecture: Architecture, run: TrainingRun, targets: frozenset[
     return _wiring(architecture, run, modules, "", touched, _quantized(architecture, run, modules, ""))
 
 
-def wire_blocks(
-    architecture: Architecture, run: TrainingRun, targets: frozenset[str]
-) -> tuple[Variant, ...]:
+def wire_blocks(architecture: Architecture, run: TrainingRun, targets: frozenset[str]) -> tuple[Variant, ...]:
     """The wirings of the blocks, in the order of their first layer."""
     touched = _touched(architecture, run, targets)
     groups: dict[object, list[int]] = {}
@@ -76,9 +74,7 @@ def _wiring(
 def _quantized(
     architecture: Architecture, run: TrainingRun, modules: Mapping[str, Module], prefix: str
 ) -> frozenset[str]:
-    return frozenset(
-        name for name, module in modules.items() if is_quantized(architecture, prefix + name, module, run)
-    )
+    return frozenset(name for name, module in modules.items() if is_quantized(architecture, prefix + name, module, run))
 
 
 def _touched(architecture: Architecture, run: TrainingRun, targets: frozenset[str]) -> Wrapped:

@@ -57,9 +57,7 @@ class Method:
         """Full names of the modules of which a copy is trained in their place (`modules_to_save`)."""
         return saved_modules(architecture, run)
 
-    def added(
-        self, architecture: Architecture, run: TrainingRun, name: str, module: Module
-    ) -> tuple[AddedTensor, ...]:
+    def added(self, architecture: Architecture, run: TrainingRun, name: str, module: Module) -> tuple[AddedTensor, ...]:
         """Tensors added at a wrapped module; `name` is its full name in one of the layers it is in."""
         return ()
 

@@ -80,8 +80,7 @@ def wrapped(architecture: Architecture, run: TrainingRun) -> Wrapped:
     both = targets.intersection(name.rpartition(".")[0] for name in parameters)
     if both:
         raise InputError(
-            f"'{min(both)}' is matched by both target_modules and target_parameters; "
-            "take it out of one of them",
+            f"'{min(both)}' is matched by both target_modules and target_parameters; take it out of one of them",
             field="target_parameters",
         )
     return Wrapped(method, targets, parameters, copies)
@@ -117,9 +116,7 @@ def copied(module: Module, dtype: str) -> Iterator[AddedTensor]:
         yield AddedTensor(parameter, shape, dtype, embedding=embedding)
 
 
-def trained_in_place(
-    found: Wrapped, run: TrainingRun, name: str, module: Module
-) -> Iterable[tuple[str, Shape]]:
+def trained_in_place(found: Wrapped, run: TrainingRun, name: str, module: Module) -> Iterable[tuple[str, Shape]]:
     """Base parameters of `module` that are trained themselves; a tied weight is left to its owner.
 
     Those of a module that is copied are frozen (`ModulesToSaveWrapper.update`).

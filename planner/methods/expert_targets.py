@@ -84,9 +84,7 @@ def _words(architecture: Architecture, run: TrainingRun, table: dict[str, str]) 
         return list(chosen)
     if chosen == "all-linear":
         linears = (
-            name
-            for name, module in architecture.modules()
-            if module.kind in LINEAR and name != architecture.head
+            name for name, module in architecture.modules() if module.kind in LINEAR and name != architecture.head
         )
         return sorted({name.rsplit(".", 1)[-1] for name in linears} | table.keys())
     names: set[str] = set()

@@ -29,9 +29,7 @@ class Ia3(Method):
         chosen = run.target_modules or default_targets("ia3_targets", architecture.model_type)
         return match_targets(architecture, run, LINEAR, chosen)
 
-    def added(
-        self, architecture: Architecture, run: TrainingRun, name: str, module: Module
-    ) -> tuple[AddedTensor, ...]:
+    def added(self, architecture: Architecture, run: TrainingRun, name: str, module: Module) -> tuple[AddedTensor, ...]:
         inner = is_feedforward(architecture.model_type, name)
         shape = (1, module.in_features) if inner else (module.out_features, 1)
         return (AddedTensor("ia3_l", shape, run.adapter_dtype),)

@@ -42,9 +42,7 @@ class Lora(Method):
             )
         return found
 
-    def added(
-        self, architecture: Architecture, run: TrainingRun, name: str, module: Module
-    ) -> tuple[AddedTensor, ...]:
+    def added(self, architecture: Architecture, run: TrainingRun, name: str, module: Module) -> tuple[AddedTensor, ...]:
         r, dtype = run.rank, run.adapter_dtype
         check_rank(name, r, *module.weight)
         if module.kind == "embedding":

@@ -63,9 +63,7 @@ def _update_matrix(forward: BlockForward, name: str, module: Module) -> tuple[Te
     a = layers.autocast_weight(_a(forward, name, module))
     b = layers.autocast_weight(_b(forward, name, module))
     records, tape.grad_enabled = tape.grad_enabled, False
-    identity = tape.new(
-        ONE.times(module.in_features), module.in_features, forward.run.adapter_dtype, "identity"
-    )
+    identity = tape.new(ONE.times(module.in_features), module.in_features, forward.run.adapter_dtype, "identity")
     identity = layers.autocast_input(identity)
     inner = layers.linear(identity, a)
     matrix = layers.linear(inner, b, op="DoRA update")

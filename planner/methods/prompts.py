@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from planner.memory.forward import BlockForward
 
 
-def encoder_layer(
-    name: str, in_features: int, out_features: int, dtype: str
-) -> tuple[AddedTensor, AddedTensor]:
+def encoder_layer(name: str, in_features: int, out_features: int, dtype: str) -> tuple[AddedTensor, AddedTensor]:
     """Weight and bias of one linear layer of a prompt encoder."""
     return (
         AddedTensor(f"{name}.weight", (out_features, in_features), dtype),
@@ -23,9 +21,7 @@ def encoder_layer(
     )
 
 
-def encoder_linear(
-    forward: BlockForward, name: str, x: Tensor, in_features: int, out_features: int
-) -> Tensor:
+def encoder_linear(forward: BlockForward, name: str, x: Tensor, in_features: int, out_features: int) -> Tensor:
     """That layer applied to x."""
     weight = forward.adapter(name, "weight", out_features, in_features)
     return layers.linear(x, weight, forward.adapter(name, "bias", 1, out_features))

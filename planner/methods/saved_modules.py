@@ -34,8 +34,7 @@ def saved_modules(architecture: Architecture, run: TrainingRun) -> frozenset[str
             continue
         if sum(any(outer.endswith(word) for word in words) for outer in around(name)) > 1:
             raise InputError(
-                f"modules_to_save {_listed(words)} matches both '{name}' and a module around it; "
-                "keep one of them",
+                f"modules_to_save {_listed(words)} matches both '{name}' and a module around it; keep one of them",
                 field="modules_to_save",
             )
         if is_quantized(architecture, name, module, run):
@@ -49,8 +48,7 @@ def saved_modules(architecture: Architecture, run: TrainingRun) -> frozenset[str
     for word in run.modules_to_save:
         if word not in matched:
             raise InputError(
-                f"modules_to_save '{word}' matches no module of this model; "
-                f"it has {', '.join(sorted(last_names))}",
+                f"modules_to_save '{word}' matches no module of this model; it has {', '.join(sorted(last_names))}",
                 field="modules_to_save",
             )
     return frozenset(found)

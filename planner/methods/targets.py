@@ -38,9 +38,7 @@ def match_targets(
     """
     modules = dict(architecture.modules())
     if chosen == "all-linear":
-        found = {
-            name for name, module in modules.items() if module.kind in LINEAR and name != architecture.head
-        }
+        found = {name for name, module in modules.items() if module.kind in LINEAR and name != architecture.head}
     else:
         names = {outer for name in modules for outer in around(name)}
         found = _named(chosen, names)

@@ -35,9 +35,7 @@ class TrainableTokens(Method):
         tied = (module.name for module in architecture.outer if module.tied_to == architecture.embed)
         return frozenset((architecture.embed, *tied))
 
-    def added(
-        self, architecture: Architecture, run: TrainingRun, name: str, module: Module
-    ) -> tuple[AddedTensor, ...]:
+    def added(self, architecture: Architecture, run: TrainingRun, name: str, module: Module) -> tuple[AddedTensor, ...]:
         shape = (run.trainable_token_count, architecture.hidden_size)
         if name != architecture.embed:
             return (AddedTensor(_DELTA, shape, run.adapter_dtype, shared=True),)

@@ -33,9 +33,7 @@ def _methods(fields: tuple[str, ...], methods: tuple[str, ...]) -> Scope:
 
 
 SCOPES = (
-    _methods(
-        ("rank", "alpha", "dropout", "bias", "use_dora", "use_rslora", "target_parameters"), LORA_METHODS
-    ),
+    _methods(("rank", "alpha", "dropout", "bias", "use_dora", "use_rslora", "target_parameters"), LORA_METHODS),
     _methods(("target_modules", "modules_to_save"), (*LORA_METHODS, "ia3", "ln_tuning")),
     _methods(("adapter_dtype",), (*LORA_METHODS, "ia3", *PROMPT_METHODS, "ln_tuning", "trainable_tokens")),
     _methods(("num_virtual_tokens",), PROMPT_METHODS),

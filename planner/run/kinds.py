@@ -81,10 +81,7 @@ class Whole:
     def parse(self, name: str, value: object) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and self._allows(value):
             return value
-        if self.only:
-            allowed = either(map(str, self.only))
-        else:
-            allowed = f"a whole number from {self.low:,} to {self.high:,}"
+        allowed = either(map(str, self.only)) if self.only else f"a whole number from {self.low:,} to {self.high:,}"
         raise refused(name, value, allowed, self._hint(value))
 
     def _allows(self, value: int) -> bool:

@@ -118,9 +118,7 @@ class _Reader:
                 return cast("object", self.loader.construct_object(node))  # pyright: ignore[reportUnknownMemberType]
             except (ValueError, OverflowError):
                 raise YamlProblem(f"{shown(text)} is not a number that can be read", line) from None
-        raise YamlProblem(
-            f"{shown(text)} is neither text, a number, true, false nor null; put it in quotes", line
-        )
+        raise YamlProblem(f"{shown(text)} is neither text, a number, true, false nor null; put it in quotes", line)
 
 
 def _line(node: yaml.Node) -> int:
@@ -128,6 +126,4 @@ def _line(node: yaml.Node) -> int:
 
 
 def _too_large(line: int) -> YamlProblem:
-    return YamlProblem(
-        f"it expands to more than {MAX_NODES:,} values or nests deeper than {MAX_DEPTH} levels", line
-    )
+    return YamlProblem(f"it expands to more than {MAX_NODES:,} values or nests deeper than {MAX_DEPTH} levels", line)

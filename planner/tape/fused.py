@@ -36,9 +36,7 @@ def rms_norm(x: Tensor, weight: Tensor, *, in_place: bool) -> Tensor:
         trained = weight.requires_grad
 
         def backward(grad: Tensor, saved: tuple[Tensor, Tensor] = (x, rstd)) -> tuple[Gradient, Gradient]:
-            partial = tape.new(
-                ONE.times(STREAMING_MULTIPROCESSORS), shape.cols, "float32", "partial weight gradient"
-            )
+            partial = tape.new(ONE.times(STREAMING_MULTIPROCESSORS), shape.cols, "float32", "partial weight gradient")
             result = grad if in_place else tape.new(*ops.meta(saved[0]), "gradient")
             weight_gradient = tape.new(*shape, "weight gradient")
             del partial

@@ -70,7 +70,7 @@ def embedding(tape: Tape, weight: Tensor, rows: Size, *, scaled: bool = False) -
     out = tape.new(rows, weight.cols, weight.dtype, "embedding")
     if tape.records(weight):
         shape = ops.meta(weight)
-        tape.record([out], [weight], lambda grad: (tape.new(*shape, "weight gradient"),), [])
+        tape.record([out], [weight], ops.fresh(tape, shape, "weight gradient"), [])
     if scaled:
         out = ops.scale(out, "scaled embedding")
     if tape.embeddings_require_grad and not tape.records(weight) and not tape.leaves:

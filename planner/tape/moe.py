@@ -120,9 +120,7 @@ def divide(a: Tensor, b: Tensor, *, in_place: bool = False) -> Tensor:
         first, second = ops.meta(a), ops.meta(b)
         needs_b = b.requires_grad
 
-        def backward(
-            grad: Tensor, saved: tuple[Tensor, Tensor] = (kept, b)
-        ) -> tuple[Gradient, Gradient]:
+        def backward(grad: Tensor, saved: tuple[Tensor, Tensor] = (kept, b)) -> tuple[Gradient, Gradient]:
             grad_a = tape.new(*first, "gradient")
             if not needs_b:
                 return grad_a, None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from planner.tape.size import Size
-from planner.tape.tape import Gradient
+from planner.tape.tape import Backward, Gradient, Tape
 from planner.tape.tensor import Tensor
 
 
@@ -32,6 +32,20 @@ def meta(tensor: Tensor) -> Meta:
 def promote(a: str, b: str) -> str:
     """The dtype of an operation on two floating dtypes."""
     return a if a == b else "float32"
+
+
+def unchanged(grad: Tensor) -> tuple[Gradient]:
+    """The backward pass of an operation whose input gradient is that of its output, the same buffer."""
+    return (grad,)
+
+
+def fresh(tape: Tape, shape: Meta, op: str = "gradient") -> Backward:
+    """The backward pass of an operation that needs nothing saved and makes one new gradient of `shape`."""
+
+    def backward(grad: Tensor) -> tuple[Gradient]:
+        return (tape.new(*shape, op),)
+
+    return backward
 
 
 def to(x: Tensor, dtype: str) -> Tensor:
@@ -55,7 +69,7 @@ def contiguous(x: Tensor) -> Tensor:
     tape = x.tape
     out = tape.new(x.rows, x.cols, x.dtype, "contiguous copy")
     if tape.records(x):
-        tape.record([out], [x], lambda grad: (grad,), [])
+        tape.record([out], [x], unchanged, [])
     return out
 
 
@@ -131,7 +145,7 @@ def scale(x: Tensor, op: str = "scaled") -> Tensor:
     out = tape.new(x.rows, x.cols, x.dtype, op)
     if tape.records(x):
         shape = meta(x)
-        tape.record([out], [x], lambda grad: (tape.new(*shape, "gradient"),), [])
+        tape.record([out], [x], fresh(tape, shape), [])
     return out
 
 
@@ -140,7 +154,7 @@ def shift(x: Tensor, op: str = "shifted") -> Tensor:
     tape = x.tape
     out = tape.new(x.rows, x.cols, x.dtype, op)
     if tape.records(x):
-        tape.record([out], [x], lambda grad: (grad,), [])
+        tape.record([out], [x], unchanged, [])
     return out
 
 
@@ -170,7 +184,7 @@ def mean(x: Tensor, groups: int = 1) -> Tensor:
     out = tape.new(x.rows, groups, x.dtype, "mean")
     if tape.records(x):
         shape = meta(x)
-        tape.record([out], [x], lambda grad: (tape.new(*shape, "gradient"),), [])
+        tape.record([out], [x], fresh(tape, shape), [])
     return out
 
 
@@ -246,7 +260,7 @@ def narrow(x: Tensor, cols: int) -> Tensor:
     out = Tensor(tape, x.rows, cols, x.dtype, storage=x.storage)
     if tape.records(x):
         shape = meta(x)
-        tape.record([out], [x], lambda grad: (tape.new(*shape, "gradient of a slice"),), [])
+        tape.record([out], [x], fresh(tape, shape, "gradient of a slice"), [])
     return out
 
 
@@ -290,7 +304,7 @@ def expand_copy(x: Tensor, times: int) -> Tensor:
     out = tape.new(x.rows, x.cols * times, x.dtype, "repeated heads")
     if tape.records(x):
         shape = meta(x)
-        tape.record([out], [x], lambda grad: (tape.new(*shape, "gradient sum"),), [])
+        tape.record([out], [x], fresh(tape, shape, "gradient sum"), [])
     return out
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
 from planner.tape.size import ONE, ZERO, Size
@@ -50,9 +50,7 @@ class Tape:
     training: whether dropout is on and the graph is recorded.
     """
 
-    def __init__(
-        self, *, autocast: str | None = None, accumulating: bool = False, training: bool = True
-    ) -> None:
+    def __init__(self, *, autocast: str | None = None, accumulating: bool = False, training: bool = True) -> None:
         self.autocast = autocast
         self.accumulating = accumulating
         self.training = training
@@ -111,7 +109,7 @@ class Tape:
         return tensor
 
     @contextmanager
-    def module(self, name: str) -> Iterator[None]:
+    def module(self, name: str) -> Generator[None]:
         """Name the module whose operations follow, for the labels of buffers."""
         before, self.scope = self.scope, name
         try:
@@ -153,8 +151,10 @@ class Tape:
             node.saves = True
             # inputs are saved before the operator runs, results after
             result = outs[0].storage
-            after = result is None or any(tensor.storage is result for tensor in kept)
-            self.last_save = len(self.events) if after else self.events.index(result.index + 1)
+            if result is None or any(tensor.storage is result for tensor in kept):
+                self.last_save = len(self.events)
+            else:
+                self.last_save = self.events.index(result.index + 1)
 
     def keep_on_context(self, tensor: Tensor) -> None:
         """A Python autograd function puts its input on `ctx` instead of `save_for_backward`.
@@ -223,9 +223,7 @@ class Tape:
             results.clear()
         self.input_gradients.extend(pending.values())
 
-    def _hand_on(
-        self, pending: dict[tuple[int, int], Tensor], edge: tuple[Node, int], gradient: Tensor
-    ) -> None:
+    def _hand_on(self, pending: dict[tuple[int, int], Tensor], edge: tuple[Node, int], gradient: Tensor) -> None:
         node, output = edge
         if node.parameter:
             self._accumulate(node.parameter, gradient)

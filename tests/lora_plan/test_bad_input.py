@@ -79,8 +79,7 @@ RUN_FILES = {
     "a key twice": "model: llama-3.1-8b\nrank: 8\nrank: 16\n",
     "anchors that explode": "a: &a [x, x, x, x, x, x, x, x, x]\n"
     + "".join(
-        f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n"
-        for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+        f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
     ),
     "an unknown field": "model: llama-3.1-8b\nrnak: 8\n",
     "code": "model: !!python/object/apply:os.system ['true']\n",

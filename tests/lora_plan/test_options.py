@@ -25,9 +25,7 @@ def test_every_field_of_a_run_has_a_flag() -> None:
 
 
 def test_no_flag_is_given_twice() -> None:
-    assert (
-        len({option.name for option in OPTIONS}) == len({option.flag for option in OPTIONS}) == len(OPTIONS)
-    )
+    assert len({option.name for option in OPTIONS}) == len({option.flag for option in OPTIONS}) == len(OPTIONS)
 
 
 def test_digits_become_numbers() -> None:
@@ -75,9 +73,7 @@ def test_precisions_as_people_say_them() -> None:
         run_of(given(precision="bf16-pur", model="llama-3.1-8b"))
 
 
-@pytest.mark.parametrize(
-    ("field", "flag"), [("base_dtype", "--base-dtype"), ("mixed_precision", "--mixed-p")]
-)
+@pytest.mark.parametrize(("field", "flag"), [("base_dtype", "--base-dtype"), ("mixed_precision", "--mixed-p")])
 def test_a_precision_and_a_dtype_contradict_each_other(field: str, flag: str) -> None:
     with pytest.raises(InputError, match=f"^--precision sets .*{flag}"):
         run_of(given(precision="bf16", model="llama-3.1-8b", **{field: "float32"}))

@@ -46,9 +46,7 @@ TIED = LLAMA | {"tie_word_embeddings": True}
     ],
     ids=str,
 )
-def test_it_is_what_save_pretrained_writes(
-    config: dict[str, Any], fields: dict[str, Any], tmp_path: Path
-) -> None:
+def test_it_is_what_save_pretrained_writes(config: dict[str, Any], fields: dict[str, Any], tmp_path: Path) -> None:
     lora = {"rank": 4} if fields.get("method", "lora") in ("lora", "dora") else {}
     run = TrainingRun(model="tiny", **lora, **fields)
     with warnings.catch_warnings():

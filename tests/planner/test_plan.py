@@ -69,11 +69,7 @@ def test_verdicts_follow_the_interval() -> None:
 
     def verdict_with(usable: float) -> str | None:
         # a card's usable memory is what is left of it after the driver's share and the context
-        memory = next(
-            gib / 100
-            for gib in range(100, 20_000)
-            if own_gpu(gib / 100).usable_bytes >= usable
-        )
+        memory = next(gib / 100 for gib in range(100, 20_000) if own_gpu(gib / 100).usable_bytes >= usable)
         return plan(run, own_gpu(memory)).verdict
 
     assert context > 0

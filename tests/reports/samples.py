@@ -54,9 +54,7 @@ def qlora_that_fits() -> Plan:
                 saved_activations=2.6,
                 temporaries=0.9,
             ),
-            _instant(
-                "last_backward_block", 36.6, **trained, gradients=0.77, saved_activations=1.3, temporaries=0.9
-            ),
+            _instant("last_backward_block", 36.6, **trained, gradients=0.77, saved_activations=1.3, temporaries=0.9),
             _instant("optimizer_step", 36.6, **trained, gradients=0.77),
         ),
         cache=1.2,
@@ -82,12 +80,8 @@ def full_that_does_not_fit() -> tuple[Plan, tuple[Suggestion, ...]]:
     memory = _memory(
         (
             _instant("load", 13.5),
-            _instant(
-                "end_of_forward", 13.5, optimizer_states=27.0, saved_activations=0.6, logits_and_loss=0.2
-            ),
-            _instant(
-                "last_backward_block", 13.5, optimizer_states=27.0, gradients=13.5, saved_activations=0.4
-            ),
+            _instant("end_of_forward", 13.5, optimizer_states=27.0, saved_activations=0.6, logits_and_loss=0.2),
+            _instant("last_backward_block", 13.5, optimizer_states=27.0, gradients=13.5, saved_activations=0.4),
             _instant("optimizer_step", 13.5, optimizer_states=27.0, gradients=13.5),
             _instant("evaluation", 13.5, optimizer_states=27.0, logits_and_loss=0.9),
         ),
@@ -118,9 +112,7 @@ def full_that_does_not_fit() -> tuple[Plan, tuple[Suggestion, ...]]:
             int(34.9 * GIB),
             fits=False,
         ),
-        Suggestion(
-            "use the A100-80GB-SXM (--gpu A100-80GB-SXM)", {"gpu": "A100-80GB-SXM"}, 0, int(55.1 * GIB), True
-        ),
+        Suggestion("use the A100-80GB-SXM (--gpu A100-80GB-SXM)", {"gpu": "A100-80GB-SXM"}, 0, int(55.1 * GIB), True),
     )
     return plan, suggestions
 
@@ -130,9 +122,7 @@ def lora_without_a_card() -> Plan:
     memory = _memory(
         (
             _instant("load", 2.05, adapters=0.05),
-            _instant(
-                "loss", 2.05, adapters=0.05, optimizer_states=0.09, saved_activations=0.2, logits_and_loss=0.9
-            ),
+            _instant("loss", 2.05, adapters=0.05, optimizer_states=0.09, saved_activations=0.2, logits_and_loss=0.9),
             _instant("optimizer_step", 2.05, adapters=0.05, optimizer_states=0.09, gradients=0.05),
         ),
         cache=0.1,

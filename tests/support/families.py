@@ -33,7 +33,7 @@ def model_of(config: dict[str, Any], *, attention: str = "sdpa", dtype: str = "f
     if hasattr(loaded, "vision_config"):
         autos.reverse()  # the causal class of some multimodal configs is their text part alone
     for auto in autos:
-        if type(loaded) in auto._model_mapping:  # noqa: SLF001
+        if type(loaded) in auto._model_mapping:
             return auto.from_config(loaded, **names)
     raise AssertionError(f"transformers has no model for {config['model_type']}")
 
@@ -67,9 +67,7 @@ def predicted_peak(config: dict[str, Any], run: TrainingRun, *, batch: int = BAT
     """Our largest ledger of a step, beside weights and optimizer states."""
     architecture = architecture_of(config)
     profile = profile_step(architecture, with_supported_attention(architecture, run))
-    return max(
-        size.at(batch, sequence) for _, ledgers in profile.instants for size, _ in ledgers
-    )
+    return max(size.at(batch, sequence) for _, ledgers in profile.instants for size, _ in ledgers)
 
 
 def measured_peak(
@@ -81,10 +79,10 @@ def measured_peak(
     model.config.use_cache = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
+        # PEFT writes these patterns itself, for the parameters of experts, and then looks among modules only
+        warnings.filterwarnings("ignore", r"The following (rank|alpha)_pattern keys", RuntimeWarning)
         if run.gradient_checkpointing:
-            model.gradient_checkpointing_enable(
-                gradient_checkpointing_kwargs={"use_reentrant": run.use_reentrant}
-            )
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": run.use_reentrant})
         if peft is not None:
             from peft import get_peft_model
 

@@ -84,9 +84,7 @@ def _layer_norm_as_on_cuda(
     return _LayerNorm.apply(input, normalized_shape, weight, bias, eps)
 
 
-def step_peak(
-    model: torch.nn.Module, *, batch: int, sequence: int, mask: bool = False, autocast: bool = False
-) -> int:
+def step_peak(model: torch.nn.Module, *, batch: int, sequence: int, mask: bool = False, autocast: bool = False) -> int:
     """Most bytes alive in one forward and backward pass, beside parameters, buffers and token ids.
 
     mask: whether the batch comes with an attention mask (of ones), as a padded one does.

@@ -44,10 +44,9 @@ class Latent:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """How the gate chooses: among the experts of the best groups, or among all (groups 0)."""
+    """How the gate chooses: among the experts of the best of `groups`, or among all (groups 0)."""
 
     groups: int
-    best_groups: int
     normalized: bool
 
 
@@ -226,9 +225,7 @@ def build(config: Config) -> Architecture:
     return decoder(
         config,
         hidden=hidden,
-        blocks=moe_blocks(
-            [FULL] * count, [layer >= first for layer in range(count)], moe=sparse, dense=dense
-        ),
+        blocks=moe_blocks([FULL] * count, [layer >= first for layer in range(count)], moe=sparse, dense=dense),
         program=None if reason else program,
         no_program_reason=reason,
         activation=experts.activation,
@@ -261,7 +258,7 @@ def _routing(config: Config, experts: Experts, third: bool) -> Routing:
     normalized = config.bool("norm_topk_prob", default=third)
     method = config.str("topk_method", default="greedy")
     if not third and method == "greedy":
-        return Routing(0, 0, normalized)
+        return Routing(0, normalized)
     if not third and method != "group_limited_greedy":
         raise InputError(
             f"'topk_method' in {config.origin} is '{method}'; write greedy or group_limited_greedy",
@@ -275,7 +272,7 @@ def _routing(config: Config, experts: Experts, third: bool) -> Routing:
             "correct n_group or topk_group",
             field="model",
         )
-    return Routing(groups, best, normalized)
+    return Routing(groups, normalized)
 
 
 def _attention(hidden: int, dims: Latent, *, biased: bool) -> tuple[Module, ...]:

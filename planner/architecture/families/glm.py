@@ -60,9 +60,7 @@ class Glm4Program(GlmProgram):
         return ops.add(x, forward.rms_norm("post_mlp_layernorm", out))
 
 
-def rotate_partly(
-    q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, rotated: int, head_dim: int
-) -> tuple[Tensor, Tensor]:
+def rotate_partly(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, rotated: int, head_dim: int) -> tuple[Tensor, Tensor]:
     """`apply_rotary_pos_emb` of the first `rotated` columns of each head, always with a concatenation."""
     q_width, k_width = q.cols // head_dim * rotated, k.cols // head_dim * rotated
     q_rot, q_pass = ops.narrow(q, q_width), ops.narrow(q, q.cols - q_width)

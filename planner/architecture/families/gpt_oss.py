@@ -110,9 +110,7 @@ def build(config: Config) -> Architecture:
         config, ("num_local_experts", "num_experts"), hidden=hidden, inner=inner, count=128, per_token=4
     )
     biased = config.bool("attention_bias", default=True)
-    window = config.int(
-        "sliding_window", minimum=1, default=None if config.states("sliding_window") else 128
-    )
+    window = config.int("sliding_window", minimum=1, default=None if config.states("sliding_window") else 128)
     kinds = layer_kinds(config, [SLIDING if (layer + 1) % 2 else FULL for layer in range(count)])
     require_window(config, window, kinds)
     modules = (

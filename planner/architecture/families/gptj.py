@@ -122,8 +122,7 @@ def build(config: Config) -> Architecture:
     rotated = config.int("rotary_dim", minimum=2, default=64)
     if rotated > head_dim or rotated % 2:
         raise InputError(
-            f"rotary_dim {rotated} in {config.origin} is odd or more than the {head_dim} columns of a head; "
-            "correct it",
+            f"rotary_dim {rotated} in {config.origin} is odd or more than the {head_dim} columns of a head; correct it",
             field="model",
         )
     program = GptJProgram(

@@ -55,9 +55,7 @@ def build(config: Config) -> Architecture:
     count = config.int("num_hidden_layers", minimum=1)
     query_heads = config.int("num_attention_heads", minimum=1)
     heads = attention_heads(config, query_heads, default_head_dim(config, hidden, query_heads))
-    experts = experts_of(
-        config, ("num_local_experts",), hidden=hidden, inner=inner, count=8, per_token=2
-    )
+    experts = experts_of(config, ("num_local_experts",), hidden=hidden, inner=inner, count=8, per_token=2)
     biased = config.bool("attention_bias", default=False)
     modules = (
         *attention_projections(hidden, heads, bias=biased, out_bias=biased),

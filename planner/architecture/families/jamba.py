@@ -1,6 +1,6 @@
 """Jamba: Mamba blocks with attention every few layers, and experts every few layers.
 
-Source: `transformers/models/jamba/modeling_jamba.py` (5.23). Parameters only: no program for the selective scan.
+Source: `transformers/models/jamba/modeling_jamba.py` (5.23). Parameters only, no program.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ def build(config: Config) -> Architecture:
     mixers = {"attention": attention_projections(hidden, heads), "mamba": _mamba(config, hidden)}
     norms = (norm("input_layernorm", hidden), norm("pre_ff_layernorm", hidden))
     kinds = [
-        ("attention" if own else "mamba", has and experts.count > 1)
-        for own, has in zip(attends, sparse, strict=True)
+        ("attention" if own else "mamba", has and experts.count > 1) for own, has in zip(attends, sparse, strict=True)
     ]
     blocks = tuple(
         Block(
@@ -56,9 +55,7 @@ def build(config: Config) -> Architecture:
     )
 
 
-def _every(
-    config: Config, period_key: str, period: int, offset_key: str, offset: int, count: int
-) -> list[bool]:
+def _every(config: Config, period_key: str, period: int, offset_key: str, offset: int, count: int) -> list[bool]:
     """Which layers are one of a kind that comes every `period` layers from `offset` on."""
     period = config.int(period_key, minimum=1, default=period)
     offset = config.int(offset_key, minimum=0, default=offset)

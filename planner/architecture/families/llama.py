@@ -50,9 +50,7 @@ class LlamaProgram:
 
 def mlp(forward: Forward, x: Tensor, activation: str = "silu") -> Tensor:
     """`LlamaMLP`: down(activation(gate(x)) * up(x))."""
-    return forward.linear(
-        "mlp.down_proj", forward.gated("mlp.gate_proj", "mlp.up_proj", x, activation=activation)
-    )
+    return forward.linear("mlp.down_proj", forward.gated("mlp.gate_proj", "mlp.up_proj", x, activation=activation))
 
 
 def build(config: Config) -> Architecture:
@@ -80,7 +78,5 @@ def build(config: Config) -> Architecture:
         ),
         tuple(range(count)),
     )
-    program = LlamaProgram(
-        Heads(heads, kv_heads, head_dim, head_dim), config.float("attention_dropout", default=0.0)
-    )
+    program = LlamaProgram(Heads(heads, kv_heads, head_dim, head_dim), config.float("attention_dropout", default=0.0))
     return decoder(config, hidden=hidden, blocks=(block,), program=program, kv_width=kv_heads * head_dim)

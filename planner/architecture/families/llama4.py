@@ -61,9 +61,7 @@ class Llama4Program:
         return self.heads.head_dim // 2
 
     def embed(self, forward: Forward) -> Tensor:
-        return layers.embedding(
-            forward.tape, forward.parameter(f"{self.prefix}model.embed_tokens.weight"), TOKENS
-        )
+        return layers.embedding(forward.tape, forward.parameter(f"{self.prefix}model.embed_tokens.weight"), TOKENS)
 
     def block(self, forward: Forward, kind: str, x: Tensor) -> Tensor:
         # `attention_states` of the original stays in its frame to the end
@@ -112,9 +110,7 @@ class Llama4Program:
 
     def expert_mlps(self, forward: Forward, x: Tensor) -> Tensor:
         """`Llama4TextExperts.forward`: batched products with the stacks of all experts."""
-        gate_up = batched_linear(
-            x, forward.parameter("feed_forward.experts.gate_up_proj"), 2 * self.expert_width
-        )
+        gate_up = batched_linear(x, forward.parameter("feed_forward.experts.gate_up_proj"), 2 * self.expert_width)
         gate, up = ops.split(gate_up, (self.expert_width, self.expert_width))
         inner = ops.mul(up, activation(self.activation, gate))
         return batched_linear(inner, forward.parameter("feed_forward.experts.down_proj"), x.cols)
@@ -233,8 +229,7 @@ def _rotated(config: Config, count: int) -> list[bool]:
     flags = config.list("no_rope_layers", of=int, default=None) or []
     if flags and len(flags) < count:
         raise InputError(
-            f"'no_rope_layers' in {config.origin} has {len(flags)} items for {count} layers; "
-            "write one per layer",
+            f"'no_rope_layers' in {config.origin} has {len(flags)} items for {count} layers; write one per layer",
             field="model",
         )
     return [bool(flags[layer]) if flags else (layer + 1) % interval != 0 for layer in range(count)]

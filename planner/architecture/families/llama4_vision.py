@@ -32,10 +32,7 @@ def vision_modules(config: Config, prefix: str) -> tuple[Module, ...]:
     for layer in range(config.int("num_hidden_layers", default=34)):
         name = f"{prefix}.model.layers.{layer}"
         modules += [
-            *(
-                linear(f"{name}.self_attn.{part}", hidden, width, bias=True)
-                for part in ("q_proj", "k_proj", "v_proj")
-            ),
+            *(linear(f"{name}.self_attn.{part}", hidden, width, bias=True) for part in ("q_proj", "k_proj", "v_proj")),
             linear(f"{name}.self_attn.o_proj", width, hidden, bias=True),
             linear(f"{name}.mlp.fc1", hidden, inner, bias=True),
             linear(f"{name}.mlp.fc2", inner, hidden, bias=True),

@@ -85,9 +85,7 @@ def build(config: Config) -> Architecture:
     query_heads = config.int("num_attention_heads", minimum=1)
     heads = attention_heads(config, query_heads, default_head_dim(config, hidden, query_heads), missing=8)
     activation = config.str("hidden_act", default="silu")
-    window = config.int(
-        "sliding_window", minimum=1, default=None if config.states("sliding_window") else 4096
-    )
+    window = config.int("sliding_window", minimum=1, default=None if config.states("sliding_window") else 4096)
     modules = (
         *attention_projections(hidden, heads),
         *gated_projections(hidden, inner),

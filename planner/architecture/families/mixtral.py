@@ -31,9 +31,7 @@ def build(config: Config) -> Architecture:
     count = config.int("num_hidden_layers", minimum=1)
     query_heads = config.int("num_attention_heads", minimum=1)
     heads = attention_heads(config, query_heads, default_head_dim(config, hidden, query_heads), missing=8)
-    experts = experts_of(
-        config, ("num_local_experts", "num_experts"), hidden=hidden, inner=inner, count=8, per_token=2
-    )
+    experts = experts_of(config, ("num_local_experts", "num_experts"), hidden=hidden, inner=inner, count=8, per_token=2)
     window = config.int("sliding_window", minimum=1, default=None)
     modules = (
         *attention_projections(hidden, heads),
@@ -48,9 +46,7 @@ def build(config: Config) -> Architecture:
     return decoder(
         config,
         hidden=hidden,
-        blocks=moe_blocks(
-            [FULL if window is None else SLIDING] * count, [True] * count, moe=modules, dense=()
-        ),
+        blocks=moe_blocks([FULL if window is None else SLIDING] * count, [True] * count, moe=modules, dense=()),
         program=None if reason else program,
         no_program_reason=reason,
         activation=experts.activation,

@@ -117,7 +117,7 @@ class MoeProgram(MistralProgram):
     normalized: bool = True
     """`norm_topk_prob`: whether the routing weights of a token are divided by their sum."""
     cast_weights: bool = True
-    """Whether they return to the dtype of the router's logits; in float32 they draw the experts' results along."""
+    """Whether they return to the dtype of the router's logits; float32 ones make the experts' results float32."""
 
     def block(self, forward: Forward, kind: str, x: Tensor) -> Tensor:
         attention, _, feed_forward = kind.partition(" ")
@@ -133,7 +133,7 @@ class MoeProgram(MistralProgram):
         return grouped_experts(forward, "mlp.experts", x, indices, weights, self.experts)
 
     def route(self, forward: Forward, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`TopKRouter`: logits, weights and indices of a float32 softmax over all experts and its top-k."""
+        """`TopKRouter`: logits; weights and indices, from a float32 softmax over all experts and its top-k."""
         # PEFT merges an adapter of a plain parameter into it for as long as the module runs: so long it is held
         weight = forward.parameter("mlp.gate.weight")
         logits = layers.linear(x, weight, op="router logits")

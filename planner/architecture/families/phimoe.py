@@ -60,12 +60,10 @@ def build(config: Config) -> Architecture:
     count = config.int("num_hidden_layers", minimum=1)
     query_heads = config.int("num_attention_heads", minimum=1)
     heads = attention_heads(config, query_heads, default_head_dim(config, hidden, query_heads), missing=8)
-    experts = experts_of(
-        config, ("num_local_experts",), hidden=hidden, inner=inner, count=16, per_token=2
-    )
+    experts = experts_of(config, ("num_local_experts",), hidden=hidden, inner=inner, count=16, per_token=2)
     if experts.per_token != 2:
         raise InputError(
-            f"num_experts_per_tok in {config.origin} is {experts.per_token}, but SparseMixer takes two; write 2",
+            f"num_experts_per_tok in {config.origin} is {experts.per_token}, but SparseMixer takes 2; write 2",
             field="model",
         )
     biased = config.bool("attention_bias", default=False)
@@ -82,9 +80,7 @@ def build(config: Config) -> Architecture:
     return decoder(
         config,
         hidden=hidden,
-        blocks=moe_blocks(
-            [FULL if window is None else SLIDING] * count, [True] * count, moe=modules, dense=()
-        ),
+        blocks=moe_blocks([FULL if window is None else SLIDING] * count, [True] * count, moe=modules, dense=()),
         final_norm=norm("model.norm", hidden, bias=True),
         head_bias=config.bool("lm_head_bias", default=False),
         program=None if reason else PhimoeProgram(heads, dropout, experts.activation, window, experts),

@@ -48,8 +48,7 @@ def require_window(config: Config, window: int | None, kinds: Sequence[str]) -> 
     """Raise `InputError` where layers are to slide and no window says how far."""
     if window is None and SLIDING in kinds:
         raise InputError(
-            f"'layer_types' in {config.origin} has sliding_attention without a sliding window; "
-            "state 'sliding_window'",
+            f"'layer_types' in {config.origin} has sliding_attention without a sliding window; state 'sliding_window'",
             field="model",
         )
 

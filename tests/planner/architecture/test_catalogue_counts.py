@@ -14,7 +14,9 @@ from tests.support.families import architecture_of, shapes_of, shapes_of_transfo
 CATALOGUE: dict[str, dict[str, Any]] = json.loads(
     (Path(planner.catalogue.__file__).parent / "data" / "models.json").read_text(encoding="utf-8")
 )
-BUILT = {name: entry for name, entry in CATALOGUE.items() if (entry["built_as"] or "").find(" ") < 0 and entry["built_as"]}
+BUILT = {
+    name: entry for name, entry in CATALOGUE.items() if (entry["built_as"] or "").find(" ") < 0 and entry["built_as"]
+}
 OTHERS = sorted(CATALOGUE.keys() - BUILT.keys())
 
 

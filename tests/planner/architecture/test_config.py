@@ -100,8 +100,7 @@ def test_the_catalogue_is_within_the_bounds():
         (2**20 + 1, "'hidden_size' in 'config.json' is 1048577; write an integer from 1 to 1,048,576"),
         pytest.param(
             10**5000,
-            "'hidden_size' in 'config.json' is a number of more than 60 digits; write an integer from 1 to "
-            "1,048,576",
+            "'hidden_size' in 'config.json' is a number of more than 60 digits; write an integer from 1 to 1,048,576",
             id="huge",
         ),
         (None, "'config.json' has no 'hidden_size'; add it"),

@@ -105,16 +105,12 @@ def test_a_folder_with_a_broken_link(tmp_path: Path):
     assert refusal("model") == "'model/config.json' links to a file that does not exist; mend it"
 
 
-@pytest.mark.parametrize(
-    "model", ["./no.json", "no/such/folder", "/no/such", "config.json", "~nobody/x", "..."]
-)
+@pytest.mark.parametrize("model", ["./no.json", "no/such/folder", "/no/such", "config.json", "~nobody/x", "..."])
 def test_what_looks_like_a_path_is_one(model: str):
     assert refusal(model).endswith("does not exist; check the path")
 
 
-@pytest.mark.parametrize(
-    "model", ["", "  ", "x" * 501, "a\x00b", "./a\x00b", "x" * 400 + "/y", "./" + "x" * 400]
-)
+@pytest.mark.parametrize("model", ["", "  ", "x" * 501, "a\x00b", "./a\x00b", "x" * 400 + "/y", "./" + "x" * 400])
 def test_what_is_no_name_at_all(model: str):
     refusal(model)
 
@@ -197,9 +193,7 @@ def test_the_cache_is_where_huggingface_hub_has_it():
         ("XDG_CACHE_HOME", "d/huggingface/hub"),
     ],
 )
-def test_the_variables_of_huggingface_hub(
-    variable: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_variables_of_huggingface_hub(variable: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("HF_HOME")
     monkeypatch.setenv(variable, str(tmp_path / folder.split("/")[0]))
     write_cache(tmp_path / folder, "acme/rocket-7b")
@@ -351,9 +345,7 @@ def test_a_slow_hub(server: Server, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_renamed_repository_is_followed_with_the_token(
-    status: int, server: Server, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_renamed_repository_is_followed_with_the_token(status: int, server: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     server.redirects["old"] = (status, "/acme/good/resolve/main/config.json")
     assert load_config("acme/old").config == CONFIG
@@ -407,17 +399,13 @@ def test_the_catalogue_and_the_cache_come_before_the_hub(server: Server, tmp_pat
     assert server.asked == []
 
 
-@pytest.mark.parametrize(
-    "name", ["acme", "acme/../x", "acme/a b", "acme/a?b", "acme/-a", "https://x.y/acme/good"]
-)
+@pytest.mark.parametrize("name", ["acme", "acme/../x", "acme/a b", "acme/a?b", "acme/-a", "https://x.y/acme/good"])
 def test_only_ids_are_asked_for(name: str, server: Server):
     refusal(name)
     assert server.asked == []
 
 
-@pytest.mark.parametrize(
-    "endpoint", ["ftp://x", "huggingface.co", "http://", "http://[x", "http://a b", "http://x\ny"]
-)
+@pytest.mark.parametrize("endpoint", ["ftp://x", "huggingface.co", "http://", "http://[x", "http://a b", "http://x\ny"])
 def test_a_bad_endpoint(endpoint: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     monkeypatch.delenv("HF_HUB_OFFLINE")

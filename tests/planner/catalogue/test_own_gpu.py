@@ -34,9 +34,7 @@ def test_what_the_user_says_is_usable_is_usable():
     assert own_gpu(24, usable_gib=24).context_bytes == 0
 
 
-@pytest.mark.parametrize(
-    ("capability", "bf16"), [("7.5", False), ("6.1", False), ("8.0", True), ("12.0", True)]
-)
+@pytest.mark.parametrize(("capability", "bf16"), [("7.5", False), ("6.1", False), ("8.0", True), ("12.0", True)])
 def test_bf16_follows_the_compute_capability(capability: str, bf16: bool):
     assert own_gpu(16, compute_capability=capability).native_bf16 is bf16
     assert own_gpu(16, compute_capability=capability, native_bf16=True).native_bf16 is True
@@ -100,9 +98,7 @@ def test_a_file_has_to_say_the_memory(tmp_path: Path):
         read_gpu_file(path)
 
 
-@pytest.mark.parametrize(
-    "text", ["memory_gib = ", "[[", "\x00", "memory_gib = 1\nmemory_gib = 2", "a = " + "[" * 5000]
-)
+@pytest.mark.parametrize("text", ["memory_gib = ", "[[", "\x00", "memory_gib = 1\nmemory_gib = 2", "a = " + "[" * 5000])
 def test_broken_files_are_refused(text: str, tmp_path: Path):
     path = tmp_path / "card.toml"
     path.write_text(text)
@@ -123,9 +119,7 @@ def test_any_bytes_are_a_card_or_refused(data: bytes, suffix: str, tmp_path: Pat
         assert gpu.usable_bytes < gpu.memory_bytes
 
 
-ANYTHING = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.lists(st.integers())
-)
+ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.lists(st.integers())
 
 
 @given(memory=ANYTHING, name=ANYTHING, usable=ANYTHING, capability=ANYTHING)

@@ -18,9 +18,7 @@ def test_a_point_between_digits_counts():
     assert squash("opt-1.3b") != squash("opt-13b")
 
 
-@pytest.mark.parametrize(
-    "name", ["rtx4090", "RTX 4090", "rtx_4090", "NVIDIA GeForce RTX 4090", "geforce-rtx-4090"]
-)
+@pytest.mark.parametrize("name", ["rtx4090", "RTX 4090", "rtx_4090", "NVIDIA GeForce RTX 4090", "geforce-rtx-4090"])
 def test_spellings_of_one_card(name: str):
     assert squash_gpu(name) == "rtx4090"
 

@@ -187,8 +187,6 @@ def test_family_that_liger_does_not_patch() -> None:
 
 
 def test_head_trained_in_another_dtype_than_its_logits() -> None:
-    run = TrainingRun(
-        model="tiny", method="full", base_dtype="float32", mixed_precision="bf16", kernels="liger"
-    )
+    run = TrainingRun(model="tiny", method="full", base_dtype="float32", mixed_precision="bf16", kernels="liger")
     with pytest.raises(Abstention, match="float32 head inside autocast"):
         profile_step(architecture_of(LLAMA), run)

@@ -154,11 +154,7 @@ def test_catalogue_models(model: str) -> None:
     # Jamba's first attention is in its fifth layer
     config = shortened(CATALOGUE[model]["config"], layers=5)
     architecture = architecture_of(config)
-    names = {
-        name.rsplit(".", 1)[-1]
-        for name, module in architecture.modules()
-        if module.kind in ("linear", "conv1d")
-    }
+    names = {name.rsplit(".", 1)[-1] for name, module in architecture.modules() if module.kind in ("linear", "conv1d")}
     attention = next(list(words) for words in ATTENTION if names.issuperset(words))
     runs = [
         TrainingRun(model=model, rank=16, target_modules=attention),

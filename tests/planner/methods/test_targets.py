@@ -77,9 +77,7 @@ def test_all_linear_reaches_the_experts_where_peft_rewrites_it() -> None:
     ],
     ids=str,
 )
-def test_a_run_that_does_not_suit_the_model(
-    config: dict[str, Any], fields: dict[str, Any], words: list[str]
-) -> None:
+def test_a_run_that_does_not_suit_the_model(config: dict[str, Any], fields: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(InputError) as error:
         trainable(architecture_of(config), TrainingRun(model="tiny", **fields))
     for word in words:

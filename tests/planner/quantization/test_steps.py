@@ -30,9 +30,7 @@ CHECKPOINTING: dict[str, dict[str, Any]] = {
 
 def run_of(quantization: str, checkpointing: str, **fields: Any) -> TrainingRun:
     settings = CHECKPOINTING[checkpointing] | fields
-    return TrainingRun(
-        model="tiny", method="lora", quantization=quantization, rank=4, packing=True, **settings
-    )
+    return TrainingRun(model="tiny", method="lora", quantization=quantization, rank=4, packing=True, **settings)
 
 
 @pytest.mark.parametrize("mixed_precision", ["no", "bf16"])

@@ -18,8 +18,7 @@ from planner.run.training_run import FIELDS
         ),
         (
             {"method": "full", "rank": 16},
-            "rank 16 does not apply when method is 'full'; "
-            "remove rank, or set method to lora, qlora, dora or rslora",
+            "rank 16 does not apply when method is 'full'; remove rank, or set method to lora, qlora, dora or rslora",
         ),
         (
             {"method": "full", "target_modules": ["q_proj"]},
@@ -44,8 +43,7 @@ from planner.run.training_run import FIELDS
         ),
         (
             {"method": "qlora", "quantization": "none"},
-            "method 'qlora' needs quantization nf4 or fp4, not 'none'; "
-            "use method lora, or remove quantization",
+            "method 'qlora' needs quantization nf4 or fp4, not 'none'; use method lora, or remove quantization",
         ),
         (
             {"method": "qlora", "quantization": "int8"},
@@ -118,8 +116,7 @@ from planner.run.training_run import FIELDS
         ),
         (
             {"num_gpus": 2, "strategy": "none"},
-            "num_gpus 2 needs a strategy other than 'none'; "
-            "set strategy to ddp, fsdp2 or zero3, or num_gpus to 1",
+            "num_gpus 2 needs a strategy other than 'none'; set strategy to ddp, fsdp2 or zero3, or num_gpus to 1",
         ),
         (
             {"strategy": "fsdp"},

@@ -29,9 +29,7 @@ def test_dependent_defaults(given: dict[str, object], implied: dict[str, object]
 
 
 def test_what_a_preset_chose_is_listed_as_defaulted():
-    assert {"quantization", "double_quant", "prepare_kbit"} <= set(
-        TrainingRun(model="m", method="qlora").defaulted
-    )
+    assert {"quantization", "double_quant", "prepare_kbit"} <= set(TrainingRun(model="m", method="qlora").defaulted)
     assert "quantization" not in TrainingRun(model="m", method="qlora-nf4").defaulted
 
 

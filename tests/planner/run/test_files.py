@@ -134,8 +134,7 @@ def test_yaml_reads_an_unquoted_no_as_false(tmp_path: Path):
         (
             "run.toml",
             "model = 1979-05-27",
-            "FILE: model must be text of 1 to 500 characters without control characters, "
-            "not a value of type date",
+            "FILE: model must be text of 1 to 500 characters without control characters, not a value of type date",
         ),
         ("run.yaml", "model: m\nrnk: 8", "FILE: unknown field 'rnk'; did you mean 'rank'?"),
         ("run.yaml", "model: m\nrank: 0", "FILE: rank must be a whole number from 1 to 65,536, not 0"),
@@ -220,9 +219,7 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_run_that_cannot_be_written(tmp_path: Path):
-    with pytest.raises(
-        InputError, match=r"cannot write .*/run\.yaml: no such file or directory; choose another"
-    ):
+    with pytest.raises(InputError, match=r"cannot write .*/run\.yaml: no such file or directory; choose another"):
         write_run(TrainingRun(model="m"), tmp_path / "nowhere" / "run.yaml")
     with pytest.raises(InputError, match="cannot be written as 'xml'; choose yaml, yml, toml or json"):
         dumps(TrainingRun(model="m"), "xml")

@@ -83,9 +83,7 @@ def test_a_run_is_made_anew_from_what_was_given(run: TrainingRun):
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_the_largest_run_fits_in_a_file(tmp_path: Path, extension: str):
     names = [f"{i:0{MAX_NAME}}" for i in range(MAX_NAMES)]
-    run = TrainingRun(
-        model="\U0001ffff" * 500, target_modules=names, modules_to_save=names, target_parameters=names
-    )
+    run = TrainingRun(model="\U0001ffff" * 500, target_modules=names, modules_to_save=names, target_parameters=names)
     text = dumps(run, extension)
     path = tmp_path / f"run.{extension}"
     path.write_text(text, encoding="utf-8")
@@ -119,9 +117,7 @@ def test_any_value_of_a_field_is_refused_by_its_name(pair: tuple[str, object]):
 
 
 FRAGMENTS = st.lists(
-    st.sampled_from(
-        ["model", "rank", ":", "=", " ", "\n", '"', "'", "{", "}", "[", "]", ",", "1", "nan", "&a", "*a"]
-    )
+    st.sampled_from(["model", "rank", ":", "=", " ", "\n", '"', "'", "{", "}", "[", "]", ",", "1", "nan", "&a", "*a"])
     | st.text(max_size=3),
     max_size=20,
 ).map("".join)

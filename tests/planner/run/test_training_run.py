@@ -48,7 +48,7 @@ def test_defaulted_names_what_was_assumed():
 def test_what_does_not_apply_is_no_assumption():
     run = TrainingRun(model="m", method="full")
     assert not {"rank", "alpha", "num_virtual_tokens", "group_size", "prepare_kbit"} & set(run.defaulted)
-    assert TrainingRun(model="m", **{"rank": 16}) == TrainingRun(model="m")
+    assert TrainingRun(model="m", rank=16) == TrainingRun(model="m")
 
 
 def test_to_dict_is_json_and_says_null_where_a_field_does_not_apply():
@@ -77,9 +77,7 @@ def test_replace_draws_defaults_anew_and_keeps_what_was_given():
 def test_replace_accepts_aliases_and_validates():
     run = TrainingRun(model="m")
     assert run.replace(per_device_train_batch_size=3).micro_batch_size == 3
-    with pytest.raises(
-        InputError, match="micro_batch_size must be a whole number from 1 to 1,048,576, not 0"
-    ):
+    with pytest.raises(InputError, match="micro_batch_size must be a whole number from 1 to 1,048,576, not 0"):
         run.replace(micro_batch_size=0)
 
 

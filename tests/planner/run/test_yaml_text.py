@@ -16,9 +16,7 @@ def problem(text: str) -> tuple[str, int | None]:
 
 
 def test_plain_data():
-    text = (
-        "model: gpt2\nrank: 8\ndropout: 0.05\npacking: yes\nalpha: null\ntarget_modules: [q_proj, v_proj]\n"
-    )
+    text = "model: gpt2\nrank: 8\ndropout: 0.05\npacking: yes\nalpha: null\ntarget_modules: [q_proj, v_proj]\n"
     assert loads(text) == {
         "model": "gpt2",
         "rank": 8,

@@ -7,8 +7,6 @@ import gc
 from planner.tape import ONE, TOKENS, Tape, layers, ops
 
 
-
-
 def test_a_buffer_dies_with_the_last_tensor_that_names_it() -> None:
     tape = Tape()
     x = tape.new(TOKENS, 8, "bfloat16", "x")

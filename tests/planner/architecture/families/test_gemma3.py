@@ -63,9 +63,7 @@ def test_multimodal_parameters_are_those_of_transformers(vision: dict[str, Any],
         (8, "bfloat16", True, "sdpa"),
     ],
 )
-def test_full_step_peak(
-    window: int, vocabulary: int, dtype: str, checkpointing: bool, attention: str
-) -> None:
+def test_full_step_peak(window: int, vocabulary: int, dtype: str, checkpointing: bool, attention: str) -> None:
     config = TINY | {"vocab_size": vocabulary, "sliding_window": window}
     run = TrainingRun(
         model="tiny",

@@ -53,9 +53,7 @@ def test_an_activation_in_no_table_leaves_the_count_alone() -> None:
     assert architecture.parameters == architecture_of(TINY).parameters
 
 
-@pytest.mark.parametrize(
-    "changes", [{"n_head": 5}, {"n_head": 0}, {"n_embd": None}, {"resid_pdrop": 2.0}], ids=str
-)
+@pytest.mark.parametrize("changes", [{"n_head": 5}, {"n_head": 0}, {"n_embd": None}, {"resid_pdrop": 2.0}], ids=str)
 def test_a_broken_config_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         architecture_of(TINY | changes)

@@ -40,9 +40,7 @@ def test_step_peak(run: TrainingRun, vocabulary: int) -> None:
 
 @pytest.mark.parametrize("run", ["full bfloat16", "lora bfloat16 checkpointed"])
 def test_step_peak_of_a_head_of_keys_for_every_query(run: str) -> None:
-    assert_same_peak(
-        TINY | {"multi_query": False, "activation_function": "gelu", "attn_pdrop": 0.0}, RUNS[run]
-    )
+    assert_same_peak(TINY | {"multi_query": False, "activation_function": "gelu", "attn_pdrop": 0.0}, RUNS[run])
 
 
 def test_prefixes_are_as_wide_as_its_one_key_head() -> None:

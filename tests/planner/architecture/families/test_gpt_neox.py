@@ -39,9 +39,7 @@ def test_step_peak(run: TrainingRun, vocabulary: int) -> None:
 
 @pytest.mark.parametrize("run", ["full bfloat16", "lora bfloat16 checkpointed"])
 def test_step_peak_of_serial_blocks_with_dropout(run: str) -> None:
-    assert_same_peak(
-        TINY | {"use_parallel_residual": False, "hidden_dropout": 0.1, "rotary_pct": 1.0}, RUNS[run]
-    )
+    assert_same_peak(TINY | {"use_parallel_residual": False, "hidden_dropout": 0.1, "rotary_pct": 1.0}, RUNS[run])
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,7 @@ def test_step_peak_with_dropout() -> None:
     assert_same_peak(TINY | changes, EAGER["full bfloat16"])
 
 
-@pytest.mark.parametrize(
-    "changes", [{"n_head": 5}, {"n_embd": 0}, {"rotary_dim": 32}, {"vocab_size": None}], ids=str
-)
+@pytest.mark.parametrize("changes", [{"n_head": 5}, {"n_embd": 0}, {"rotary_dim": 32}, {"vocab_size": None}], ids=str)
 def test_a_broken_config_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         architecture_of(TINY | changes)

@@ -40,8 +40,7 @@ def test_step_peak(run: TrainingRun, vocabulary: int) -> None:
 @pytest.mark.parametrize("run", ["full bfloat16", "lora bfloat16 checkpointed"])
 def test_step_peak_of_grouped_heads_with_dropout(run: str) -> None:
     assert_same_peak(
-        TINY
-        | {"num_key_value_heads": 2, "resid_pdrop": 0.1, "embd_pdrop": 0.1, "partial_rotary_factor": 0.5},
+        TINY | {"num_key_value_heads": 2, "resid_pdrop": 0.1, "embd_pdrop": 0.1, "partial_rotary_factor": 0.5},
         RUNS[run],
     )
 

@@ -13,7 +13,7 @@ from tests.support.steps import DECODER, RUNS, VOCABULARIES, assert_same_peak
 
 TINY: dict[str, Any] = DECODER | {
     "model_type": "qwen3_moe",
-    "head_dim": 32,
+    "head_dim": 16,
     "moe_intermediate_size": 48,
     "num_experts": 8,
     "num_experts_per_tok": 2,
@@ -26,7 +26,7 @@ TINY: dict[str, Any] = DECODER | {
     [
         {},
         {"tie_word_embeddings": True},
-        {"attention_bias": True},
+        {"attention_bias": True, "head_dim": 32},
         {"mlp_only_layers": [1]},
         {"decoder_sparse_step": 2},
     ],
