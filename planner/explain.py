@@ -154,7 +154,8 @@ def _saved_activations(subject: _Subject) -> _Explained:
     if rest:
         lines.append(Line("kept by the block at hand", "its saved tensors, below", rest))
     for kind, count, profile in step.blocks:
-        lines.append(Line(f"saved by one of {count} {kind} blocks:", "", None))
+        when = ", while it is recomputed" if profile.recomputed else ""
+        lines.append(Line(f"saved by one of {count} {kind} blocks{when}:", "", None))
         for label, rows, cols, dtype in profile.saved:
             size = subject.number(rows.times(cols * DTYPE_BYTES[dtype]))
             elements = subject.number(rows)
@@ -191,9 +192,9 @@ def _temporaries(subject: _Subject) -> _Explained:
     size = subject.at_peak["temporaries"]
     meaning = {
         "optimizer_step": "copies that the optimizer's step makes and frees",
-        "load": "the largest weight, held in 16 bits while it is quantised or cast",
+        "load": "the largest weight, held in 16 bits while it is quantized or cast",
         "loss": "the residual stream and what waits beside the loss",
-    }.get(instant, "gradients of activations, dequantised weights and results not yet used, in the block at hand")
+    }.get(instant, "gradients of activations, dequantized weights and results not yet used, in the block at hand")
     return (
         "buffers that come and go within an instant",
         [Line(f"at {instant}", meaning, size)],

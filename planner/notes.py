@@ -8,6 +8,7 @@ from planner.architecture.modules import Architecture
 from planner.catalogue import Gpu
 from planner.memory.profile import RunProfile
 from planner.memory.weights import upcast
+from planner.quantization.bnb_4bit import compute_dtype
 from planner.run import TrainingRun
 from planner.units import format_bytes
 
@@ -19,9 +20,16 @@ def notes_on(architecture: Architecture, run: TrainingRun, gpu: Gpu | None, prof
     if upcast(run):
         rest = sum(group.parameters for group in profile.weights.groups[1:])
         yield (
-            f"prepare_model_for_kbit_training casts {rest:,} unquantised parameters to float32, "
+            f"prepare_model_for_kbit_training casts {rest:,} unquantized parameters to float32, "
             f"{format_bytes(2 * rest)} more than in 16 bits, and the activations with them "
             "(--no-prepare-kbit leaves them)"
+        )
+    if run.quantization in ("nf4", "fp4"):
+        yield f"bnb_4bit_compute_dtype is taken to be {compute_dtype(run)}; transformers' own default is float32"
+    if profile.wrapped_parameters:
+        yield (
+            f"PEFT 0.21 adapts {profile.wrapped_parameters} stacks of expert matrices as target_parameters: every "
+            "forward pass makes a copy of each, with its update added"
         )
     longest = architecture.max_position_embeddings
     if longest is not None and run.sequence_length > longest:
@@ -45,6 +53,6 @@ def _experts(architecture: Architecture, run: TrainingRun, profile: RunProfile) 
     for group in profile.weights.groups:
         if group.label.startswith("expert"):
             yield (
-                f"{format_bytes(group.bytes)} of expert matrices stay unquantised: in transformers 5 they are "
+                f"{format_bytes(group.bytes)} of expert matrices stay unquantized: in transformers 5 they are "
                 f"3-D parameters, not nn.Linear, and {run.quantization} leaves them alone"
             )

@@ -44,7 +44,12 @@ _CHANGES: tuple[_Change, ...] = (
         lambda run: {"method": "lora"},
     ),
     _Change(
-        "quantise the base to 4 bits (--method qlora)",
+        "train a LoRA adapter on a 4-bit base (--method qlora)",
+        _full,
+        lambda run: {"method": "qlora"},
+    ),
+    _Change(
+        "quantize the base to 4 bits (--method qlora)",
         lambda run: run.method == "lora" and run.quantization == "none",
         lambda run: {"method": "qlora"},
     ),
@@ -64,9 +69,14 @@ _CHANGES: tuple[_Change, ...] = (
         lambda run: {"kernels": "liger"},
     ),
     _Change(
-        "leave unquantised weights in 16 bits (--no-prepare-kbit)",
+        "leave unquantized weights in 16 bits (--no-prepare-kbit)",
         lambda run: run.prepare_kbit,
         lambda run: {"prepare_kbit": False},
+    ),
+    _Change(
+        "checkpoint the reentrant way, which lets int8 layers free their inputs (--use-reentrant)",
+        lambda run: run.quantization == "int8" and run.gradient_checkpointing and not run.use_reentrant,
+        lambda run: {"use_reentrant": True},
     ),
     _Change(
         "use fused attention (--attention sdpa)",

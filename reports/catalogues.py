@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.catalogue import Gpu, Model
+from planner.coverage import reason_not_planned
 from planner.units import format_count
 from reports.figures import columns, gib_number
 from reports.page import Page
@@ -14,14 +15,27 @@ ALIASES = 3
 
 
 def models_text(models: Sequence[Model], page: Page) -> str:
-    """Ids, parameters and short names to type, one model a line."""
-    rows = [["model", "parameters"]] + [[model.id, format_count(model.parameters)] for model in models]
+    """Ids, parameters, whether they can be planned, and short names to type, one model a line."""
+    rows = [["model", "parameters", "plan"]] + [
+        [model.id, format_count(model.parameters), "no" if reason_not_planned(model) else "yes"] for model in models
+    ]
     head, *lines = columns(rows)
     room = page.width - len(head) - 4
     named = [
         f"  {line}  {page.style(_short(model.aliases, room), 'dim')}" for line, model in zip(lines, models, strict=True)
     ]
-    return page.finish([page.style(f"  {head}  short names", "bold"), *named, "", _counted(len(models), "model")])
+    reasons = [f"{model.id}: {reason}" for model in models if (reason := reason_not_planned(model))]
+    unplanned = ["", "  Counted, but in no activation table yet:"] if reasons else []
+    return page.finish(
+        [
+            page.style(f"  {head}  short names", "bold"),
+            *named,
+            "",
+            _counted(len(models), "model"),
+            *unplanned,
+            *(line for reason in reasons for line in page.wrap(reason)),
+        ]
+    )
 
 
 def gpus_text(gpus: Sequence[Gpu], page: Page) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from planner.catalogue import Gpu, Model
+from planner.coverage import reason_not_planned
 from planner.plan_types import Plan, Suggestion
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def models_json(models: Iterable[Model]) -> dict[str, object]:
                 "aliases": list(model.aliases),
                 "parameters": model.parameters,
                 "parameters_basis": model.parameters_basis,
+                "not_planned_because": reason_not_planned(model),
                 "dtype": model.dtype,
                 "gated": model.gated,
                 "license": model.license,

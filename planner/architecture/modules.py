@@ -1,7 +1,7 @@
 """What a model is made of: modules with named parameters, grouped in blocks that repeat.
 
 Names are those of `model.named_modules()` in transformers: PEFT chooses its targets by them,
-bitsandbytes quantises by module class, and both decide what a run costs.
+bitsandbytes quantizes by module class, and both decide what a run costs.
 """
 
 from __future__ import annotations

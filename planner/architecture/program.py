@@ -1,7 +1,7 @@
 """The interface between a model family's forward program and the run that executes it.
 
 A family says *what* its block computes, in the order its PyTorch module does. The run decides what
-each linear layer really is (quantised, with an adapter), how attention and norms are implemented and
+each linear layer really is (quantized, with an adapter), how attention and norms are implemented and
 what is trained. A program asks `Forward` for those and uses `planner.tape` for the rest.
 """
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from planner.architecture.modules import Architecture, Block, Module
 from planner.architecture.program import Program
+from planner.errors import Abstention
 from planner.memory.forward import BlockForward, Shared, shared_tensors
 from planner.memory.kernels import head_loss
 from planner.methods import Method
@@ -46,6 +47,8 @@ class BlockProfile:
     """The part of `kept` that stays even after the block's backward pass (`Tape.keep_on_context`)."""
     keeps_input: bool = True
     """Whether `kept` has the input."""
+    recomputed: bool = False
+    """Whether it is checkpointed: `saved` is then there only while its backward pass runs."""
     windows: frozenset[int | None] = frozenset({None})
     """Windows of its attention layers: which of the model's masks a checkpoint of it holds."""
 
@@ -124,6 +127,11 @@ def profile_block(
     y = program.block(forward, block.kind, x)
     if y is x:
         return BlockProfile(x.size, (), {}, {}, (), ZERO, ())
+    if wiring.method.prefix_tokens(run) and not forward.prefixed and len(tape.events) > start:
+        raise Abstention(
+            f"what a learned prefix adds to the attention of '{architecture.model_type}' is in no table",
+            way_out="choose another method",
+        )
     first_pass = tape.peaks(start, len(tape.events))
     shape, node = ops.meta(y), y.node
     del y
@@ -185,6 +193,7 @@ def profile_block(
         saved=table,
         on_context=on_context,
         keeps_input=not run.checkpoint_offload if checkpointed else tape.is_saved(x),
+        recomputed=checkpointed,
         windows=frozenset(forward.windows),
     )
 

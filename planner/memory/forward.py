@@ -47,7 +47,7 @@ class BlockForward:
     """`planner.architecture.program.Forward` for the modules of one block (or for the head).
 
     targets: names, among `modules`, that the method wraps. copies: names in `modules_to_save`.
-    quantized: names whose weight is quantised. parameters: names of parameters that the method wraps by
+    quantized: names whose weight is quantized. parameters: names of parameters that the method wraps by
     themselves -> rank.
     """
 
@@ -83,10 +83,12 @@ class BlockForward:
         self.windows: set[int | None] = set()
         """Windows of the attention layers that ran: which of the model's masks they were given."""
         self.prefix: Tensor | None = None
+        self.prefixed = False
+        """Whether attention has put a learned prefix before its keys and values."""
         """Learned keys and values of all layers, until the last layer's attention has read them."""
 
     def linear(self, name: str, x: Tensor) -> Tensor:
-        """The module `name` applied to x: plain or quantised, with what the method adds."""
+        """The module `name` applied to x: plain or quantized, with what the method adds."""
         module = self._modules[name]
         with self.tape.module(name):
             if name in self._targets:
@@ -106,7 +108,7 @@ class BlockForward:
         return name in self._targets
 
     def weight_copy(self, name: str, module: Module, dtype: str) -> Tensor:
-        """The frozen weight of module `name` in `dtype`: a copy where it is quantised or of another dtype."""
+        """The frozen weight of module `name` in `dtype`: a copy where it is quantized or of another dtype."""
         rows, cols = module.out_features, module.in_features
         if name not in self._quantized and kept_dtype(self.run) == dtype:
             return self.tape.parameter("", rows, cols, dtype, requires_grad=False)
@@ -210,6 +212,7 @@ class BlockForward:
         mask = self._shared.mask if window is None else self._shared.local_mask
         prefix = self._method.prefix_tokens(self.run)
         if prefix:
+            self.prefixed = True
             k, v = self._after_prefix("keys", k, prefix), self._after_prefix("values", v, prefix)
         with self.tape.module("attention"):
             if sinks is not None:

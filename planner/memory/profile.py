@@ -45,6 +45,8 @@ class RunProfile:
     """Totals of all ledgers of a step beside what is alive all along: what has to fit."""
     evaluation: tuple[Candidate, ...]
     """Ledgers of an evaluation pass; empty where the run has none."""
+    wrapped_parameters: int
+    """Expert parameters that PEFT adapts although they are no layers (`target_parameters`)."""
     virtual_tokens: int
     """Tokens that the method puts before every sequence."""
 
@@ -87,6 +89,7 @@ def _resized(run: TrainingRun, batch: int, sequence: int) -> TrainingRun:
 def _profile(architecture: Architecture, run: TrainingRun) -> RunProfile:
     # the counts come first: they name a target or a rank that does not suit the model
     trained = trainable(architecture, run)
+    method = method_of(run)
     chosen = optimizer(run.optimizer)
     weights = base_weights(architecture, run)
     states = chosen.state_bytes(trained.tensors)
@@ -110,5 +113,6 @@ def _profile(architecture: Architecture, run: TrainingRun) -> RunProfile:
             Size(constant=weights.load_temporaries - states.device),
         ),
         evaluation=profile_evaluation(architecture, run) if run.eval_batch_size else (),
-        virtual_tokens=method_of(run).virtual_tokens(run),
+        wrapped_parameters=len(method.parameters(architecture, run)),
+        virtual_tokens=method.virtual_tokens(run),
     )

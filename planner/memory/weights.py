@@ -27,7 +27,7 @@ class BaseWeights:
 
     groups: tuple[WeightGroup, ...]
     load_temporaries: int
-    """The largest tensor that loading holds twice: in 16 bits before it is quantised, or before it is cast
+    """The largest tensor that loading holds twice: in 16 bits before it is quantized, or before it is cast
     to float32 by `prepare_model_for_kbit_training`."""
     host_bytes: int
     """The base in its published 16-bit form (a download, or the host memory a merge needs)."""
@@ -39,7 +39,7 @@ class BaseWeights:
 
 
 def upcast(run: TrainingRun) -> bool:
-    """Whether the parameters that are not quantised are cast to float32.
+    """Whether the parameters that are not quantized are cast to float32.
 
     Source: `peft.utils.other.prepare_model_for_kbit_training`, which spares GPTQ models.
     """
@@ -55,7 +55,7 @@ def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
     modules = _modules(architecture)
     if run.quantization in ("gptq", "awq") and any(module.kind == "experts" for _, module, _ in modules):
         raise Abstention(
-            f"how transformers 5 loads the quantised experts of a {run.quantization.upper()} checkpoint into stacked "
+            f"how transformers 5 loads the quantized experts of a {run.quantization.upper()} checkpoint into stacked "
             "3-D parameters is not known",
             way_out="plan it with --quantization nf4 or none",
         )
@@ -86,7 +86,7 @@ def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
     else:
         named = [
             (f"linear layers in {_quantization(run)}", quantized),
-            (f"expert matrices in {dtype}, which are not quantised", experts),
+            (f"expert matrices in {dtype}, which are not quantized", experts),
             (f"embeddings, head and norms in {dtype}", rest),
         ]
     groups = tuple(WeightGroup(label, count, size) for label, (count, size) in named if count)
@@ -104,4 +104,4 @@ def _modules(architecture: Architecture) -> list[tuple[str, Module, int]]:
 
 def _quantization(run: TrainingRun) -> str:
     names = {"nf4": "NF4", "fp4": "FP4", "int8": "int8", "gptq": "4-bit GPTQ", "awq": "4-bit AWQ"}
-    return names[run.quantization] + (" with double quantisation" if run.double_quant else "")
+    return names[run.quantization] + (" with double quantization" if run.double_quant else "")

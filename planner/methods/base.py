@@ -114,7 +114,7 @@ class Wrapped(NamedTuple):
 
 
 def kept_dtype(run: TrainingRun) -> str:
-    """Dtype of the base parameters that are not quantised.
+    """Dtype of the base parameters that are not quantized.
 
     `peft.utils.other.prepare_model_for_kbit_training` (0.21) casts them to float32, except in a GPTQ model.
     """

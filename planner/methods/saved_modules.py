@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def saved_modules(architecture: Architecture, run: TrainingRun) -> frozenset[str]:
     """Full names of the modules that `run.modules_to_save` copies.
 
-    Raises `InputError` where a word matches nothing, matches twice or matches a quantised module.
+    Raises `InputError` where a word matches nothing, matches twice or matches a quantized module.
     """
     if not run.modules_to_save:
         return frozenset()

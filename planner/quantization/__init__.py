@@ -1,6 +1,6 @@
-"""Quantisation schemes: what a quantised weight weighs, and what a product with it allocates.
+"""Quantization schemes: what a quantized weight weighs, and what a product with it allocates.
 
-One file per scheme behind `Scheme`. Which modules are quantised is all but the same for them: the linear
+One file per scheme behind `Scheme`. Which modules are quantized is all but the same for them: the linear
 layers and `Conv1D`s inside the model, except the output head (`get_keys_to_not_convert` in transformers).
 """
 
@@ -19,11 +19,11 @@ class Scheme(Protocol):
     """One way to store linear weights in fewer bits."""
 
     def weight_bytes(self, module: Module, run: TrainingRun) -> int:
-        """Bytes that the weight of `module` and its quantisation constants take on the device."""
+        """Bytes that the weight of `module` and its quantization constants take on the device."""
         ...
 
     def linear(self, module: Module, x: Tensor, run: TrainingRun) -> Tensor:
-        """The product of x with the quantised weight, without the bias."""
+        """The product of x with the quantized weight, without the bias."""
         ...
 
 
@@ -49,7 +49,7 @@ SUBCLASSED = {
 """`model_type` -> linear layers of a class of their own (`FalconLinear`, `PhimoeTopKRouter`).
 
 transformers 5 hands bitsandbytes what satisfies `type(module) is nn.Linear` (`replace_with_bnb_linear`),
-so these stay in 16 bits: of Falcon, nothing is quantised.
+so these stay in 16 bits: of Falcon, nothing is quantized.
 """
 
 

@@ -1,7 +1,7 @@
-"""bitsandbytes 4-bit (NF4 and FP4), with and without double quantisation.
+"""bitsandbytes 4-bit (NF4 and FP4), with and without double quantization.
 
 Source: `bitsandbytes.functional.quantize_4bit`, `QuantState` and `autograd/_functions.py` (0.50): two values
-a byte; a float32 absmax per block of 64; with double quantisation that absmax is one byte, with a float32
+a byte; a float32 absmax per block of 64; with double quantization that absmax is one byte, with a float32
 per 256 of them and one float32 offset. The 16-entry code book (and, double, the 256-entry one) are kept
 per layer.
 """
@@ -61,7 +61,7 @@ def _product(module: Module, x: Tensor, run: TrainingRun) -> Tensor:
 
     # `absmax_dq + absmax_offset`: the first stays in its variable
     absmax = [tape.new(blocks, 1, "float32", "absmax") for _ in range(2 if double_quant else 0)]
-    weight = tape.new(rows, cols, x.dtype, "dequantised weight")
+    weight = tape.new(rows, cols, x.dtype, "dequantized weight")
     out = tape.new(x.rows, module.out_features, x.dtype, "output")
     del absmax, weight
     if tape.records(x):
@@ -69,7 +69,7 @@ def _product(module: Module, x: Tensor, run: TrainingRun) -> Tensor:
 
         def backward(grad: Tensor) -> tuple[Gradient]:
             absmax = tape.new(blocks, 1, "float32", "absmax") if double_quant else None
-            weight = tape.new(rows, cols, base_dtype, "dequantised weight")
+            weight = tape.new(rows, cols, base_dtype, "dequantized weight")
             del absmax
             weight = ops.to(weight, grad.dtype)
             return (tape.new(*before, "input gradient"),)

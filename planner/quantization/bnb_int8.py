@@ -1,4 +1,4 @@
-"""bitsandbytes LLM.int8(): weights in 8 bits, products in int8 with activations quantised on the fly.
+"""bitsandbytes LLM.int8(): weights in 8 bits, products in int8 with activations quantized on the fly.
 
 Source: `bitsandbytes/autograd/_functions.py` (`MatMul8bitLt`) and `backends/{cuda,default}/ops.py` (0.50),
 with transformers' threshold of 6.0. How many columns are outliers depends on the data; none is counted.
@@ -42,7 +42,7 @@ def linear(module: Module, x: Tensor, run: TrainingRun) -> Tensor:
         rows, cols = ONE.times(module.out_features), module.in_features
 
         def backward(grad: Tensor) -> tuple[Gradient]:
-            weight = tape.new(rows, cols, before.dtype, "dequantised weight")
+            weight = tape.new(rows, cols, before.dtype, "dequantized weight")
             scale = tape.new(rows, 1, "float32", "row scales")
             del scale
             result = tape.new(*before, "input gradient")

@@ -45,7 +45,7 @@ def _gptq(module: Module, x: Tensor) -> Tensor:
     Autograd therefore saves that weight for the backward pass. What the (compiled) expansion takes
     besides its result is not counted.
     """
-    weight = x.tape.new(ONE.times(module.out_features), module.in_features, x.dtype, "dequantised weight")
+    weight = x.tape.new(ONE.times(module.out_features), module.in_features, x.dtype, "dequantized weight")
     return ops.to(layers.linear(x, weight), x.dtype)
 
 
@@ -57,13 +57,13 @@ def _awq(module: Module, x: Tensor) -> Tensor:
     tape, dtype = x.tape, x.dtype
     source = ops.to(x, "float16") if dtype == "float32" else x
     rows, cols = ONE.times(module.out_features), module.in_features
-    weight = tape.new(rows, cols, source.dtype, "dequantised weight")
+    weight = tape.new(rows, cols, source.dtype, "dequantized weight")
     out = tape.new(x.rows, module.out_features, source.dtype, "output")
     del weight
     if tape.records(source):
 
         def backward(grad: Tensor, saved: Tensor = source) -> tuple[Gradient]:
-            weight = tape.new(rows, cols, grad.dtype, "dequantised weight")
+            weight = tape.new(rows, cols, grad.dtype, "dequantized weight")
             repeated = tape.new(BATCH.times(module.out_features), cols, grad.dtype, "repeated weight")
             result = tape.new(*ops.meta(saved), "input gradient")
             del weight, repeated

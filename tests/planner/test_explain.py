@@ -45,7 +45,7 @@ def test_the_base_of_a_qlora_run_by_hand() -> None:
     """Llama-3.1-8B: 6,979,321,856 weights in linear layers; the embeddings, the head and the norms in float32."""
     lines = {line.label: line.bytes for line in explain(RUNS[0], "base_weights").lines}
     assert lines["embeddings, head and norms in float32"] == (2 * 128256 * 4096 + 65 * 4096) * 4
-    linear = lines["linear layers in NF4 with double quantisation"]
+    linear = lines["linear layers in NF4 with double quantization"]
     assert linear == pytest.approx(6_979_321_856 * (0.5 + 1 / 64 + 4 / (64 * 256)), rel=1e-4)
 
 

@@ -13,11 +13,11 @@ def notes(gpu: str | None = None, **fields: object) -> str:
 def test_the_kbit_upcast_is_named_with_its_cost() -> None:
     """Llama-3-8B: 1,050,939,392 parameters outside the linear layers, 2 B more each: 2.0 GiB."""
     text = notes(model="llama-3.1-8b", method="qlora")
-    assert "1,050,939,392 unquantised parameters" in text
+    assert "1,050,939,392 unquantized parameters" in text
     assert "2.0 GiB more" in text
 
 
-def test_experts_that_stay_unquantised_are_named_with_their_size() -> None:
+def test_experts_that_stay_unquantized_are_named_with_their_size() -> None:
     """Mixtral-8x7B: 32 layers x 8 experts x 3 matrices of 4096 x 14336, cast to 4 B each."""
     text = notes(model="mixtral-8x7b", method="qlora")
     assert "168.0 GiB of expert matrices" in text

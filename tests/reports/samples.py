@@ -69,7 +69,7 @@ def qlora_that_fits() -> Plan:
         limits=Limits(7, 18_432, 131_072),
         notes=(
             "'llama-70b' is taken as meta-llama/Llama-3.1-70B: the newest of that size",
-            "prepare_model_for_kbit_training casts 2,101,346,304 unquantised parameters to float32, 3.9 GiB "
+            "prepare_model_for_kbit_training casts 2,101,346,304 unquantized parameters to float32, 3.9 GiB "
             "more than in 16 bits (--no-prepare-kbit leaves them)",
         ),
     )

@@ -12,7 +12,7 @@ WEIGHTS = Explanation(
     component="base_weights",
     title="the base model on the device",
     lines=(
-        Line("linear layers in NF4 with double quantisation", "6,979,321,856 x 0.5159 B", 3_600_661_376),
+        Line("linear layers in NF4 with double quantization", "6,979,321,856 x 0.5159 B", 3_600_661_376),
         Line("embeddings, head and norms in float32", "1,050,939,392 x 4.0000 B", 4_203_757_568),
         Line("of these:", "", None),
         Line("embeddings", "128,256 x 4,096 x 4 B = 2,101,346,304 B", None),

@@ -66,7 +66,7 @@ def expert_stack(name: str, experts: Experts) -> Module:
 
 
 def router(name: str, experts: Experts, *, bias: bool = False) -> Module:
-    """A gate that holds its matrix as a plain parameter: no `nn.Linear`, so never quantised."""
+    """A gate that holds its matrix as a plain parameter: no `nn.Linear`, so never quantized."""
     weight = ("weight", (experts.count, experts.hidden))
     return Module(name, "router", (weight, ("bias", (experts.count,))) if bias else (weight,))
 

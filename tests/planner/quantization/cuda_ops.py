@@ -1,6 +1,6 @@
 """bitsandbytes' CUDA operators as far as buffers go, after `backends/{cuda,default}/ops.py` (0.50).
 
-The CPU backend works differently (its int8 training dequantises, its operators hide what they allocate).
+The CPU backend works differently (its int8 training dequantizes, its operators hide what they allocate).
 Here the same tensors as on CUDA are made in the same order and freed at the same lines; their values are
 not those of the kernels.
 """

@@ -1,4 +1,4 @@
-"""Real quantised models: transformers' own modules, replaced and quantised as `from_pretrained` does."""
+"""Real quantized models: transformers' own modules, replaced and quantized as `from_pretrained` does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.live_bytes import LiveBytes, _dropout_as_on_cuda
 
 
 def quantized_model(config: dict[str, Any], run: TrainingRun) -> Any:
-    """transformers' model with its linear layers quantised on the CPU."""
+    """transformers' model with its linear layers quantized on the CPU."""
     model = model_of(config, attention=run.attention, dtype=run.base_dtype)
     weights = {
         name: module.weight.data.T if isinstance(module, Conv1D) else module.weight.data
@@ -58,14 +58,14 @@ def _settings(run: TrainingRun) -> BitsAndBytesConfig:
 
 
 def quantized_layers(model: Any) -> Iterator[tuple[str, Any]]:
-    """The quantised modules by name."""
+    """The quantized modules by name."""
     for name, module in model.named_modules():
         if isinstance(module, Linear4bit | Linear8bitLt):
             yield name, module
 
 
 def weight_tensors(module: Any) -> list[torch.Tensor]:
-    """Every tensor that the weight of one quantised layer holds on its device."""
+    """Every tensor that the weight of one quantized layer holds on its device."""
     weight = module.weight
     if isinstance(module, Linear8bitLt):
         kept = (weight.data, weight.CB, weight.SCB, module.state.CB, module.state.SCB)
@@ -84,7 +84,7 @@ def bytes_held(module: Any) -> int:
 
 
 def measured_peak(config: dict[str, Any], run: TrainingRun) -> int:
-    """Most bytes alive in a real LoRA step over a quantised base, on CPU tensors.
+    """Most bytes alive in a real LoRA step over a quantized base, on CPU tensors.
 
     bitsandbytes' operators are replaced by what its CUDA backend does, as far as buffers go (`cuda_ops`).
     """
@@ -115,11 +115,12 @@ def _step_peak(model: torch.nn.Module, *, autocast: bool) -> int:
     ids = torch.zeros(BATCH, SEQUENCE, dtype=torch.long)
     held = [tensor for _, module in quantized_layers(model) for tensor in weight_tensors(module)]
     live = LiveBytes([*model.parameters(), *model.buffers(), *held, ids])
+    is_autocast_enabled = torch.is_autocast_enabled
     model.train()
     with (
         mock.patch("torch.nn.functional.dropout", _dropout_as_on_cuda),
-        # PEFT asks whether CUDA's autocast is on
-        mock.patch("torch.is_autocast_enabled", return_value=autocast),
+        # PEFT asks for the autocast of CUDA, which is what a call without a device means
+        mock.patch("torch.is_autocast_enabled", lambda device="cpu": is_autocast_enabled(device)),
         mock.patch.object(bitsandbytes, "matmul", cuda_ops.matmul),
         cuda_ops.patched(),
         live,

@@ -1,4 +1,4 @@
-"""What one product with a quantised weight allocates, forward and backward, where the weight decides."""
+"""What one product with a quantized weight allocates, forward and backward, where the weight decides."""
 
 from __future__ import annotations
 

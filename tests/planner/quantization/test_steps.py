@@ -1,4 +1,4 @@
-"""A LoRA step over a quantised Llama, against the real step on CPU tensors with CUDA's operators."""
+"""A LoRA step over a quantized Llama, against the real step on CPU tensors with CUDA's operators."""
 
 from __future__ import annotations
 

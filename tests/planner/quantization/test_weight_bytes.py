@@ -1,4 +1,4 @@
-"""Bytes of quantised weights, against what bitsandbytes' own layers hold."""
+"""Bytes of quantized weights, against what bitsandbytes' own layers hold."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_which_layers_of_a_model_and_what_they_hold(family: str, scheme_name: st
 
 
 def test_the_published_costs_per_parameter() -> None:
-    # QLoRA (arXiv:2305.14314): 4 bits, and for a block's constant 32/64 bits, or 0.127 if quantised again
+    # QLoRA (arXiv:2305.14314): 4 bits, and for a block's constant 32/64 bits, or 0.127 if quantized again
     layer = linear("layer", 8192, 8192)
     nf4, double = (run_of(name) for name in ("nf4", "nf4 double"))
     found = scheme("nf4")
