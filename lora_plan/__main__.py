@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done, 1 a check asked for was not met, 2 bad input or a plan refused, 4 an error of lora-plan itself.
     """
+    if argv is None:
+        # a plan is one short process: looking for cycles takes longer than what they hold is worth
+        gc.disable()
     arguments = list(sys.argv[1:] if argv is None else argv)
     prepare_streams()
     try:

@@ -154,7 +154,10 @@ def summary(scores: Sequence[Score]) -> str:
             f"| {source} | {len(group)} | {group.median():+.1%} | {size.median():.1%} | {size.quantile(0.9):.1%} "
             f"| {worst:+.1%} | {float((group < -0.05).mean()):.0%} |"
         )
+    within = [item.within for item in scores if item.within is not None]
     reasons = Counter(item.reason for item in scores if item.predicted is None)
+    lines.append("")
+    lines.append(f"The stated interval held {sum(within)} of the {len(within)} rows measured at its level.")
     lines.append("")
     lines.append(f"{sum(reasons.values())} of {len(scores)} rows abstained from.")
     lines += [f"- {count}: {reason}" for reason, count in reasons.most_common()]

@@ -151,10 +151,16 @@ class Architecture:
 
     def modules(self) -> Iterator[tuple[str, Module]]:
         """Every module with its full name."""
-        for module in self.outer:
-            yield module.name, module
-        for block in self.blocks:
-            for layer in block.layers:
-                for module in block.modules:
-                    # a parameter of the block itself belongs to a module without a name
-                    yield f"{self.block_prefix}.{layer}.{module.name}".removesuffix("."), module
+        return iter(self._named)
+
+    @cached_property
+    def _named(self) -> tuple[tuple[str, Module], ...]:
+        outer = [(module.name, module) for module in self.outer]
+        inner = [
+            # a parameter of the block itself belongs to a module without a name
+            (f"{self.block_prefix}.{layer}.{module.name}".removesuffix("."), module)
+            for block in self.blocks
+            for layer in block.layers
+            for module in block.modules
+        ]
+        return (*outer, *inner)

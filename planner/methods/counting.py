@@ -45,7 +45,8 @@ def trainable(architecture: Architecture, run: TrainingRun) -> TrainableSummary:
     added: Counter[Trained] = Counter()
     buffers = 0
     for name, module in architecture.modules():
-        base.update(_of_base(architecture, found, run, name, module))
+        for parameter in _of_base(found, run, name, module):
+            base[parameter] += 1
     for tensor in added_tensors(architecture, run, found):
         if tensor.shared:
             continue
@@ -133,9 +134,7 @@ def trained_in_place(found: Wrapped, run: TrainingRun, name: str, module: Module
     ]
 
 
-def _of_base(
-    architecture: Architecture, found: Wrapped, run: TrainingRun, name: str, module: Module
-) -> Iterator[Trained]:
+def _of_base(found: Wrapped, run: TrainingRun, name: str, module: Module) -> Iterator[Trained]:
     for parameter, shape in trained_in_place(found, run, name, module):
         embedding = module.kind == "embedding" and parameter == "weight"
         yield Trained(shape, kept_dtype(run), embedding=embedding)

@@ -1,0 +1,41 @@
+"""The README is true: what it shows is what the tool prints."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from profiler.score import CORPUS, read_rows, score, summary
+from tests.lora_plan.cli import PLAN, call
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_plan_it_shows_is_what_its_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = re.search(r"```text\n(.*?)\n```", README, re.DOTALL)
+    assert shown is not None
+    assert call(*PLAN).out.rstrip() == shown[1]
+
+
+def test_the_score_it_shows_is_the_score() -> None:
+    assert summary(score(read_rows(CORPUS))) in README
+
+
+def test_its_first_commands_stand_on_one_line_each() -> None:
+    lines = [line for line in README.splitlines() if line.startswith("pip install")]
+    assert lines == [
+        "pip install . && lora-plan --model llama-70b --method qlora --gpu a100-80",
+        "pip install -e '.[dev]' && python -m pytest -n auto",
+    ]
+
+
+def test_its_python_runs() -> None:
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(block[1], {})
