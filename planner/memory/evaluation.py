@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from planner.architecture.modules import Architecture
-from planner.memory.blocks import LOSS, Ledger, block_forward, new_tape, plus, profile_start
+from planner.memory.ends import profile_start
 from planner.memory.forward import shared_tensors
 from planner.memory.step import Candidate, largest, program_of
-from planner.memory.wiring import wire_blocks, wire_outer
+from planner.memory.sums import LOSS, Ledger, plus
+from planner.memory.wiring import block_forward, new_tape, wire_blocks, wire_outer
 from planner.methods import method_of
 from planner.run import TrainingRun
 from planner.tape import TOKENS, Size

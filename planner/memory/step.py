@@ -13,16 +13,9 @@ from dataclasses import dataclass
 from planner.architecture.modules import Architecture
 from planner.architecture.program import Program
 from planner.errors import Abstention
-from planner.memory.blocks import (
-    BlockProfile,
-    HeadProfile,
-    Ledger,
-    StartProfile,
-    plus,
-    profile_block,
-    profile_head,
-    profile_start,
-)
+from planner.memory.blocks import BlockProfile, profile_block
+from planner.memory.ends import HeadProfile, StartProfile, profile_head, profile_start
+from planner.memory.sums import Ledger, plus
 from planner.memory.wiring import wire_blocks, wire_outer
 from planner.methods import method_of
 from planner.run import TrainingRun

@@ -1,15 +1,29 @@
-"""Which block is wired how: blocks grouped by kind and by what the method wraps in them."""
+"""How a run sees the modules of a model: which are wrapped, copied or quantized, block by block."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from planner.architecture.modules import Architecture, Block, Module
-from planner.memory.blocks import Wiring
-from planner.methods import Wrapped, method_of
-from planner.quantization import is_quantized, scheme
+from planner.memory.forward import BlockForward, Shared
+from planner.methods import Method, Wrapped, method_of
+from planner.quantization import Scheme, is_quantized, scheme
 from planner.run import TrainingRun
+from planner.tape import Tape
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """How a run sees the modules of one block."""
+
+    method: Method
+    scheme: Scheme | None
+    targets: frozenset[str]
+    copies: frozenset[str]
+    quantized: frozenset[str]
+    parameters: Mapping[str, int]
+    model_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +33,31 @@ class Variant:
     block: Block
     wiring: Wiring
     layers: tuple[int, ...]
+
+
+def new_tape(run: TrainingRun, *, training: bool = True) -> Tape:
+    """A tape under the run's autocast."""
+    autocast = {"no": None, "bf16": "bfloat16", "fp16": "float16"}[run.mixed_precision]
+    return Tape(autocast=autocast, accumulating=run.gradient_accumulation_steps > 1, training=training)
+
+
+def block_forward(
+    tape: Tape, run: TrainingRun, modules: Iterable[Module], wiring: Wiring, shared: Shared
+) -> BlockForward:
+    """The forward pass over `modules` as the run wires them."""
+    return BlockForward(
+        tape,
+        run,
+        modules={module.name: module for module in modules},
+        method=wiring.method,
+        scheme=wiring.scheme,
+        targets=wiring.targets,
+        copies=wiring.copies,
+        quantized=wiring.quantized,
+        shared=shared,
+        parameters=wiring.parameters,
+        model_type=wiring.model_type,
+    )
 
 
 def wire_outer(architecture: Architecture, run: TrainingRun, targets: frozenset[str]) -> Wiring:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from planner.architecture.modules import linear
-from planner.memory.blocks import new_tape
+from planner.memory.wiring import new_tape
 from planner.quantization import gptq, is_quantized
 from planner.run import TrainingRun
 from planner.tape import BATCH, TOKENS, ops

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from planner.architecture.modules import Module, linear
-from planner.memory.blocks import new_tape
+from planner.memory.wiring import new_tape
 from planner.quantization import scheme
 from planner.run import TrainingRun
 from planner.tape import TOKENS, ops
