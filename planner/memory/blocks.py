@@ -9,7 +9,7 @@ from functools import partial
 from planner.architecture.modules import Architecture, Block
 from planner.architecture.program import Program
 from planner.errors import Abstention
-from planner.memory.forward import shared_tensors
+from planner.memory.shared import shared_tensors
 from planner.memory.sums import Ledger, minus, plus
 from planner.memory.wiring import Wiring, block_forward, new_tape
 from planner.run import TrainingRun

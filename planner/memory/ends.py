@@ -7,8 +7,8 @@ from functools import partial
 
 from planner.architecture.modules import Architecture
 from planner.architecture.program import Program
-from planner.memory.forward import Shared, shared_tensors
 from planner.memory.kernels import head_loss
+from planner.memory.shared import Shared, shared_tensors
 from planner.memory.sums import LOSS, Ledger, minus, plus
 from planner.memory.wiring import Wiring, block_forward, new_tape
 from planner.run import TrainingRun
@@ -48,7 +48,7 @@ def profile_start(architecture: Architecture, program: Program, run: TrainingRun
     flow into the first checkpointed block.
     """
     tape = new_tape(run)
-    nothing = Shared(None, None, None, grouped_attention=True)
+    nothing = Shared(None, None, None)
     forward = block_forward(tape, run, architecture.outer, wiring, nothing)
     tape.embeddings_require_grad = run.gradient_checkpointing
     embeds = partial(program.embed, forward)
@@ -128,7 +128,7 @@ def profile_head(
 ) -> HeadProfile:
     """Run the final norm, the head and the loss on a tape, forward and backward."""
     tape = new_tape(run)
-    shared = Shared(None, None, None, grouped_attention=True)
+    shared = Shared(None, None, None)
     forward = block_forward(tape, run, architecture.outer, wiring, shared)
     start = len(tape.events)
     # the last block's output lives on only if the final norm saves it: no variable here may hold it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.architecture.modules import Architecture
 from planner.memory.ends import profile_start
-from planner.memory.forward import shared_tensors
+from planner.memory.shared import shared_tensors
 from planner.memory.step import Candidate, largest, program_of
 from planner.memory.sums import LOSS, Ledger, plus
 from planner.memory.wiring import block_forward, new_tape, wire_blocks, wire_outer

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 
 from planner.architecture.modules import Module
 from planner.memory.kernels import patches_of
-from planner.methods import Method, method_of
+from planner.memory.shared import Shared
+from planner.methods import Method
 from planner.methods.base import kept_dtype
 from planner.quantization import Scheme
 from planner.run import TrainingRun
 from planner.tape import (
     ONE,
-    SCORES,
-    SEQUENCE,
-    TOKENS,
     Size,
     Tape,
     Tensor,
@@ -28,19 +25,6 @@ from planner.tape import (
 )
 from planner.tape.attention import Heads, eager_attention, fused_attention, rotary
 from planner.tape.sinks import sink_attention
-
-
-@dataclass(slots=True)
-class Shared:
-    """Tensors that every block reads and that live outside them: rotary tables and the attention mask."""
-
-    cos: Tensor | None
-    sin: Tensor | None
-    mask: Tensor | None
-    grouped_attention: bool
-    """Whether the attention kernel takes fewer k and v heads than q heads as they are."""
-    local_mask: Tensor | None = None
-    """The mask of layers with local attention."""
 
 
 class BlockForward:
@@ -83,9 +67,9 @@ class BlockForward:
         self.windows: set[int | None] = set()
         """Windows of the attention layers that ran: which of the model's masks they were given."""
         self.prefix: Tensor | None = None
+        """Learned keys and values of all layers, until the last layer's attention has read them."""
         self.prefixed = False
         """Whether attention has put a learned prefix before its keys and values."""
-        """Learned keys and values of all layers, until the last layer's attention has read them."""
 
     def linear(self, name: str, x: Tensor) -> Tensor:
         """The module `name` applied to x: plain or quantized, with what the method adds."""
@@ -259,46 +243,3 @@ class BlockForward:
             self.tape.record([out], [prefix, x], backward, [])
         self.hold(out)
         return out
-
-
-def shared_tensors(
-    tape: Tape,
-    run: TrainingRun,
-    head_dim: int,
-    dtype: str,
-    windows: tuple[int | None, ...] = (None,),
-    rotary_dtype: str | None = None,
-    masked: str = "where needed",
-) -> Shared:
-    """The rotary tables (S x head_dim each) and, where the run has them, the attention masks.
-
-    windows, rotary_dtype, masked: those of the architecture (`attention_windows`, `rotary_dtype`, `mask`).
-    """
-    cos = sin = None
-    if head_dim:
-        with tape.module("rotary embedding"):
-            cos = tape.new(SEQUENCE, head_dim, rotary_dtype or dtype, "cos")
-            sin = tape.new(SEQUENCE, head_dim, rotary_dtype or dtype, "sin")
-    mask = _mask(tape, run, None, dtype, masked) if None in windows else None
-    window = next((window for window in windows if window is not None), None)
-    local_mask = _mask(tape, run, window, dtype, masked) if window is not None else None
-    return Shared(cos, sin, mask, grouped_attention=mask is None, local_mask=local_mask)
-
-
-def _mask(tape: Tape, run: TrainingRun, window: int | None, dtype: str, masked: str) -> Tensor | None:
-    """One attention mask of the whole model, None where the kernel needs none.
-
-    Source: transformers 5.23, `masking_utils.py`: flash attention never gets one and eager attention always,
-    an additive one. SDPA gets a boolean B x S x S one where something is padded or the sequence reaches
-    the window (`_ignore_causal_mask_sdpa`); with it, k and v have to be repeated (`use_gqa_in_sdpa`).
-    """
-    prefix = method_of(run).prefix_tokens(run)
-    rows = SCORES.plus(TOKENS.times(prefix))
-    with tape.module("attention mask"):
-        if run.attention == "eager":
-            return tape.new(rows, 1, "int8" if masked == "boolean" else dtype, "attention mask")
-        padded = run.micro_batch_size > 1 and not run.packing
-        reached = window is not None and run.sequence_length >= window
-        if run.attention == "sdpa" and (padded or reached or prefix or masked == "always"):
-            return tape.new(rows, 1, "int8", "boolean mask")
-    return None

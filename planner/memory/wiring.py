@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from planner.architecture.modules import Architecture, Block, Module
-from planner.memory.forward import BlockForward, Shared
+from planner.memory.forward import BlockForward
+from planner.memory.shared import Shared
 from planner.methods import Method, Wrapped, method_of
 from planner.quantization import Scheme, is_quantized, scheme
 from planner.run import TrainingRun

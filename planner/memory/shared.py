@@ -1,0 +1,63 @@
+"""Tensors that every block reads: rotary tables and attention masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.methods import method_of
+from planner.run import TrainingRun
+from planner.tape import SCORES, SEQUENCE, TOKENS, Tape, Tensor
+
+
+@dataclass(slots=True)
+class Shared:
+    """Tensors that every block reads and that live outside them: rotary tables and the attention mask."""
+
+    cos: Tensor | None
+    sin: Tensor | None
+    mask: Tensor | None
+    local_mask: Tensor | None = None
+    """The mask of layers with local attention."""
+
+
+def shared_tensors(
+    tape: Tape,
+    run: TrainingRun,
+    head_dim: int,
+    dtype: str,
+    windows: tuple[int | None, ...] = (None,),
+    rotary_dtype: str | None = None,
+    masked: str = "where needed",
+) -> Shared:
+    """The rotary tables (S x head_dim each) and, where the run has them, the attention masks.
+
+    windows, rotary_dtype, masked: those of the architecture (`attention_windows`, `rotary_dtype`, `mask`).
+    """
+    cos = sin = None
+    if head_dim:
+        with tape.module("rotary embedding"):
+            cos = tape.new(SEQUENCE, head_dim, rotary_dtype or dtype, "cos")
+            sin = tape.new(SEQUENCE, head_dim, rotary_dtype or dtype, "sin")
+    mask = _mask(tape, run, None, dtype, masked) if None in windows else None
+    window = next((window for window in windows if window is not None), None)
+    local_mask = _mask(tape, run, window, dtype, masked) if window is not None else None
+    return Shared(cos, sin, mask, local_mask)
+
+
+def _mask(tape: Tape, run: TrainingRun, window: int | None, dtype: str, masked: str) -> Tensor | None:
+    """One attention mask of the whole model, None where the kernel needs none.
+
+    Source: transformers 5.23, `masking_utils.py`: flash attention never gets one and eager attention always,
+    an additive one. SDPA gets a boolean B x S x S one where something is padded or the sequence reaches
+    the window (`_ignore_causal_mask_sdpa`); with it, k and v have to be repeated (`use_gqa_in_sdpa`).
+    """
+    prefix = method_of(run).prefix_tokens(run)
+    rows = SCORES.plus(TOKENS.times(prefix))
+    with tape.module("attention mask"):
+        if run.attention == "eager":
+            return tape.new(rows, 1, "int8" if masked == "boolean" else dtype, "attention mask")
+        padded = run.micro_batch_size > 1 and not run.packing
+        reached = window is not None and run.sequence_length >= window
+        if run.attention == "sdpa" and (padded or reached or prefix or masked == "always"):
+            return tape.new(rows, 1, "int8", "boolean mask")
+    return None
