@@ -161,7 +161,7 @@ def _cards(architecture: Architecture, run: TrainingRun, gpu: Gpu | None, planne
         found += 1
         sizes.add(size)
         yield Suggestion(
-            f"use the {card.name} (--gpu {card.name})",
+            f"{'run it on' if gpu is None else 'use'} the {card.name} (--gpu {card.name})",
             {"gpu": card.name},
             0,
             memory.peak_bytes.reserved,

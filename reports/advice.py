@@ -11,15 +11,21 @@ from reports.page import Page
 
 def advice_section(plan: Plan, suggestions: Sequence[Suggestion], page: Page) -> list[str]:
     """Suggestions in their own order; where the run does not fit, those that make it fit first."""
-    if plan.verdict in (None, "fits"):
+    if plan.gpu is None:
+        changes = [suggestion for suggestion in suggestions if suggestion.frees_bytes]
+        cards = [suggestion for suggestion in suggestions if not suggestion.frees_bytes]
+        return _both(_titled("What would use less", changes, page), _titled("Smallest cards it fits", cards, page))
+    if plan.verdict == "fits":
         return _titled("What would use less", suggestions, page)
     enough = [suggestion for suggestion in suggestions if suggestion.fits]
     helpful = [suggestion for suggestion in suggestions if not suggestion.fits]
-    sections = [
+    return _both(
         _titled("What makes it fit", enough, page),
         _titled("Helps, but is not enough alone" if enough else "Helps, but none is enough alone", helpful, page),
-    ]
-    first, second = sections
+    )
+
+
+def _both(first: list[str], second: list[str]) -> list[str]:
     return [*first, "", *second] if first and second else first or second
 
 

@@ -43,8 +43,9 @@ def _levels(plan: Plan, page: Page) -> list[str]:
     rows = [
         ["allocated", gib(peak.allocated), "live tensors"],
         ["reserved", gib(peak.reserved), "held by PyTorch's allocator: decides an out-of-memory"],
-        ["process", gib(peak.process), "what nvidia-smi shows: reserved and the CUDA context"],
     ]
+    if peak.process is not None:
+        rows.append(["process", gib(peak.process), "what nvidia-smi shows: reserved and the CUDA context"])
     figures = columns([row[:2] for row in rows])
     interval = plan.memory.interval_bytes
     return [

@@ -124,6 +124,9 @@ class Architecture:
     """Why there is none."""
     notes: tuple[str, ...] = ()
     """What a reader must know: a multimodal config of which only the text part is planned."""
+    idle: tuple[str, ...] = ()
+    """Beginnings of the full names of parameters that a batch of text never reaches: they get no gradient, and so
+    no optimizer states."""
     kv_width: int = 0
     """Width of one layer's keys (num_key_value_heads * head_dim): what prefix tuning learns per token."""
     rotary_dtype: str | None = None

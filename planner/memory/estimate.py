@@ -56,9 +56,8 @@ def estimate(architecture: Architecture, run: TrainingRun, gpu: Gpu | None) -> E
     allocated, peak = max((instant.allocated_bytes, -position) for position, instant in enumerate(instants))
     low, high = reserved_interval(allocated, persistent)
     held = round(reserved(allocated, persistent))
-    context = gpu.context_bytes if gpu is not None else 0
     memory = Memory(
-        peak_bytes=Levels(allocated, held, held + context),
+        peak_bytes=Levels(allocated, held, held + gpu.context_bytes if gpu is not None else None),
         interval_bytes=Interval("reserved", round(low), round(high), COVERAGE),
         instant=instants[-peak].name,
         basis="formula",

@@ -44,8 +44,8 @@ class Levels:
     """Live tensors (`torch.cuda.max_memory_allocated`)."""
     reserved: int
     """What the caching allocator holds (`torch.cuda.max_memory_reserved`): this decides an out-of-memory."""
-    process: int
-    """What nvidia-smi shows: reserved and the CUDA context."""
+    process: int | None
+    """What nvidia-smi shows: reserved and the CUDA context; None without a card, whose context it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,9 @@ class TrainableSummary:
     added_bytes: int
     """Bytes on the device of what the method adds to the base: adapters, copies, buffers."""
     gradient_bytes: int
-    """Bytes of the gradients of everything trained."""
+    """Bytes of the gradients of everything trained that a batch reaches."""
     tensors: tuple[Trained, ...]
-    """The trained tensors by shape and dtype."""
+    """The trained tensors that get gradients, by shape and dtype."""
 
 
 def trainable(architecture: Architecture, run: TrainingRun) -> TrainableSummary:
@@ -44,24 +44,27 @@ def trainable(architecture: Architecture, run: TrainingRun) -> TrainableSummary:
     base: Counter[Trained] = Counter()
     added: Counter[Trained] = Counter()
     buffers = 0
+    idle: Counter[Trained] = Counter()
     for name, module in architecture.modules():
+        reached = not f"{name}.".startswith(architecture.idle)
         for parameter in _of_base(found, run, name, module):
-            base[parameter] += 1
-    for tensor in added_tensors(architecture, run, found):
+            (base if reached else idle)[parameter] += 1
+    idle_added: Counter[Trained] = Counter()
+    for name, tensor in added_tensors(architecture, run, found):
         if tensor.shared:
             continue
         if tensor.trained:
-            added[Trained(tensor.shape, tensor.dtype, embedding=tensor.embedding)] += 1
+            kind = Trained(tensor.shape, tensor.dtype, embedding=tensor.embedding)
+            (idle_added if f"{name}.".startswith(architecture.idle) else added)[kind] += 1
         else:
             buffers += tensor.count * DTYPE_BYTES[tensor.dtype]
-    extra = sum(tensor.elements * times for tensor, times in added.items())
-    every = base + added
+    reached_tensors = base + added
     return TrainableSummary(
-        trainable=sum(tensor.elements * times for tensor, times in every.items()),
-        total=architecture.parameters + extra,
-        added_bytes=_bytes(added) + buffers,
-        gradient_bytes=_bytes(every),
-        tensors=tuple(replace(tensor, count=times) for tensor, times in every.items()),
+        trainable=_elements(reached_tensors + idle + idle_added),
+        total=architecture.parameters + _elements(added + idle_added),
+        added_bytes=_bytes(added + idle_added) + buffers,
+        gradient_bytes=_bytes(reached_tensors),
+        tensors=tuple(replace(tensor, count=times) for tensor, times in reached_tensors.items()),
     )
 
 
@@ -87,9 +90,10 @@ def wrapped(architecture: Architecture, run: TrainingRun) -> Wrapped:
     return Wrapped(method, targets, parameters, copies)
 
 
-def added_tensors(architecture: Architecture, run: TrainingRun, found: Wrapped) -> Iterator[AddedTensor]:
-    """Every tensor that the method adds, names left as they are at their module."""
-    yield from found.method.added_once(architecture, run)
+def added_tensors(architecture: Architecture, run: TrainingRun, found: Wrapped) -> Iterator[tuple[str, AddedTensor]]:
+    """Every tensor that the method adds, with the full name of its module (empty for one of the whole model)."""
+    for tensor in found.method.added_once(architecture, run):
+        yield "", tensor
     cache: dict[tuple[int, bool], tuple[AddedTensor, ...]] = {}
     dtype = kept_dtype(run)
     for name, module in architecture.modules():
@@ -98,16 +102,19 @@ def added_tensors(architecture: Architecture, run: TrainingRun, found: Wrapped) 
             key = (id(module), True)
             if key not in cache:
                 cache[key] = found.method.added(architecture, run, name, module)
-            yield from cache[key]
+            for tensor in cache[key]:
+                yield name, tensor
         if name in found.copies:
             key = (id(module), False)
             if key not in cache:
                 cache[key] = tuple(copied(module, dtype))
-            yield from cache[key]
+            for tensor in cache[key]:
+                yield name, tensor
         for parameter, shape in module.parameters if found.parameters else ():
             rank = found.parameters.get(f"{name}.{parameter}")
             if rank is not None:
-                yield from wrapped_parameter(f"{name}.{parameter}", shape, rank, run.adapter_dtype)
+                for tensor in wrapped_parameter(f"{name}.{parameter}", shape, rank, run.adapter_dtype):
+                    yield name, tensor
 
 
 def copied(module: Module, dtype: str) -> Iterator[AddedTensor]:
@@ -138,6 +145,10 @@ def _of_base(found: Wrapped, run: TrainingRun, name: str, module: Module) -> Ite
     for parameter, shape in trained_in_place(found, run, name, module):
         embedding = module.kind == "embedding" and parameter == "weight"
         yield Trained(shape, kept_dtype(run), embedding=embedding)
+
+
+def _elements(tensors: Counter[Trained]) -> int:
+    return sum(tensor.elements * times for tensor, times in tensors.items())
 
 
 def _bytes(tensors: Counter[Trained]) -> int:

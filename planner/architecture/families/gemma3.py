@@ -61,6 +61,7 @@ def build(config: Config) -> Architecture:
         outer=(*vision_modules(vision, "model.vision_tower"), *projector, *text.outer),
         dtype=config.str("dtype", "torch_dtype", default=text.dtype),
         notes=(TEXT_ONLY,),
+        idle=("model.vision_tower.", "model.multi_modal_projector."),
     )
 
 

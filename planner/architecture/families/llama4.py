@@ -136,6 +136,7 @@ def build(config: Config) -> Architecture:
         outer=(*vision_modules(vision, "vision_model"), projector, *text.outer),
         dtype=config.str("dtype", "torch_dtype", default=text.dtype),
         notes=(TEXT_ONLY, *text.notes),
+        idle=("vision_model.", "multi_modal_projector."),
     )
 
 

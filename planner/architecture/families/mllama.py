@@ -78,6 +78,7 @@ def build(config: Config) -> Architecture:
         outer=(*vision_modules(vision, "model.vision_model"), projector, *text.outer),
         dtype=config.str("dtype", "torch_dtype", default=text.dtype),
         notes=(TEXT_ONLY,),
+        idle=("model.vision_model.", "model.multi_modal_projector.", *text.idle),
     )
 
 
@@ -102,7 +103,13 @@ def _text(config: Config, prefix: str, program: type[LlamaProgram]) -> Architect
         else replace(module, tied_to="")
         for module in text.outer
     ]
-    return replace(text, outer=tuple(outer), attention=("eager", "sdpa"))
+    crossing = [layer for block in text.blocks if block.kind == CROSS for layer in block.layers]
+    return replace(
+        text,
+        outer=tuple(outer),
+        attention=("eager", "sdpa"),
+        idle=tuple(f"{prefix}.layers.{layer}." for layer in crossing),
+    )
 
 
 def _blocks(config: Config, hidden: int, heads: Heads) -> tuple[Block, ...]:
