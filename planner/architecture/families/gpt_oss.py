@@ -23,6 +23,7 @@ from planner.architecture.families.parts import (
     attention_projections,
     decoder,
     default_head_dim,
+    require_pairs,
 )
 from planner.architecture.families.windows import FULL, SLIDING, layer_kinds, require_window
 from planner.architecture.modules import Architecture, Module, norm
@@ -105,6 +106,7 @@ def build(config: Config) -> Architecture:
     count = config.int("num_hidden_layers", minimum=1)
     query_heads = config.int("num_attention_heads", minimum=1)
     head_dim = default_head_dim(config, hidden, query_heads) if config.states("head_dim") else 64
+    require_pairs(config, head_dim)
     heads = attention_heads(config, query_heads, head_dim, missing=8)
     experts = experts_of(
         config, ("num_local_experts", "num_experts"), hidden=hidden, inner=inner, count=128, per_token=4

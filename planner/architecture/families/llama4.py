@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from planner.architecture.config import Config
 from planner.architecture.families.gemma import attention_dropout, read_heads
 from planner.architecture.families.llama4_vision import vision_modules
-from planner.architecture.families.parts import attention_projections, decoder
+from planner.architecture.families.parts import attention_projections, decoder, require_pairs
 from planner.architecture.modules import Architecture, Block, Module, linear, norm
 from planner.architecture.program import Forward
 from planner.errors import InputError
@@ -143,6 +143,7 @@ def build(config: Config) -> Architecture:
 def _text(config: Config, prefix: str) -> Architecture:
     hidden = config.int("hidden_size")
     heads = read_heads(config, heads=40, kv_heads=8, head_dim=128)
+    require_pairs(config, heads.head_dim)
     biased = config.bool("attention_bias", default=False)
     attention = attention_projections(hidden, heads, bias=biased, out_bias=biased)
     norms = (norm("input_layernorm", hidden), norm("post_attention_layernorm", hidden))

@@ -12,6 +12,15 @@ from planner.tape.activations import ACTIVATIONS
 from planner.tape.attention import Heads
 
 
+def require_pairs(config: Config, head_dim: int) -> None:
+    """Raise `InputError` for a head that rotary embedding cannot turn in pairs."""
+    if head_dim % 2:
+        raise InputError(
+            f"head_dim {head_dim} in {config.origin} is odd, and rotary embedding turns pairs; correct it",
+            field="model",
+        )
+
+
 def default_head_dim(config: Config, hidden: int, heads: int) -> int:
     """`head_dim` if the config has it, else hidden_size / num_attention_heads."""
     if not config.has("head_dim") and hidden % heads:
