@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# no test is about time: a slow machine must not fail one
+settings.register_profile("lora-plan", deadline=None, print_blob=True)
+settings.load_profile("lora-plan")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
