@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.architecture.config import Config
-from planner.architecture.families.gpt_parts import EVERY, even_head_dim, gpt_decoder, lm_head
+from planner.architecture.families.gpt_parts import EVERY, Dropouts, gpt_decoder, lm_head, read_dropouts, read_sizes
 from planner.architecture.modules import Architecture, Block, conv1d, embedding, norm
 from planner.architecture.program import Forward
 from planner.tape import SEQUENCE, TOKENS, Tensor, layers, ops
@@ -25,9 +25,7 @@ class Gpt2Program:
 
     heads: Heads
     activation: str
-    embd_pdrop: float
-    attn_pdrop: float
-    resid_pdrop: float
+    dropouts: Dropouts
     upcast: bool
     """Whether eager attention takes its softmax in float32."""
     rotary_width: int = 0
@@ -36,7 +34,7 @@ class Gpt2Program:
         tokens = layers.embedding(forward.tape, forward.parameter("transformer.wte.weight"), TOKENS)
         positions = layers.embedding(forward.tape, forward.parameter("transformer.wpe.weight"), SEQUENCE)
         forward.hold(positions)
-        return ops.dropout(ops.add(tokens, positions), self.embd_pdrop)
+        return ops.dropout(ops.add(tokens, positions), self.dropouts.embd)
 
     def block(self, forward: Forward, kind: str, x: Tensor) -> Tensor:
         residual = x
@@ -52,15 +50,15 @@ class Gpt2Program:
         width = self.heads.heads * self.heads.head_dim
         kv_width = self.heads.kv_heads * self.heads.head_dim
         q, k, v = ops.split(forward.linear("attn.c_attn", x), (width, kv_width, kv_width))
-        out = forward.attention(q, k, v, self.heads, dropout=self.attn_pdrop, upcast=self.upcast)
+        out = forward.attention(q, k, v, self.heads, dropout=self.dropouts.attn, upcast=self.upcast)
         out = forward.linear("attn.c_proj", out)
-        return ops.dropout(out, self.resid_pdrop)
+        return ops.dropout(out, self.dropouts.resid)
 
     def mlp(self, forward: Forward, x: Tensor) -> Tensor:
         x = forward.linear("mlp.c_fc", x)
         x = activation(self.activation, x)
         x = forward.linear("mlp.c_proj", x)
-        return ops.dropout(x, self.resid_pdrop)
+        return ops.dropout(x, self.dropouts.resid)
 
     def final(self, forward: Forward, x: Tensor) -> Tensor:
         return forward.layer_norm("transformer.ln_f", x)
@@ -71,13 +69,7 @@ class Gpt2Program:
 
 def build(config: Config) -> Architecture:
     """The architecture of a `GPT2Config`."""
-    hidden = config.int("n_embd", "hidden_size", minimum=1)
-    heads = config.int("n_head", "num_attention_heads", minimum=1)
-    count = config.int("n_layer", "num_hidden_layers", minimum=1)
-    positions = config.int("n_positions", "max_position_embeddings", minimum=1, default=1024)
-    inner = config.int("n_inner", minimum=1, default=4 * hidden)
-    vocab = config.int("vocab_size", minimum=1)
-    head_dim = even_head_dim(config, hidden, heads)
+    hidden, heads, count, positions, inner, vocab, head_dim = read_sizes(config, positions=1024)
     block = Block(
         "decoder",
         (
@@ -93,9 +85,7 @@ def build(config: Config) -> Architecture:
     program = Gpt2Program(
         Heads(heads, heads, head_dim, head_dim),
         config.str("activation_function", default="gelu_new"),
-        embd_pdrop=config.float("embd_pdrop", minimum=0.0, maximum=1.0, default=0.1),
-        attn_pdrop=config.float("attn_pdrop", minimum=0.0, maximum=1.0, default=0.1),
-        resid_pdrop=config.float("resid_pdrop", minimum=0.0, maximum=1.0, default=0.1),
+        dropouts=read_dropouts(config, 0.1),
         upcast=False,
     )
     return gpt_decoder(

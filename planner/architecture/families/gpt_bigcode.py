@@ -7,20 +7,14 @@ from __future__ import annotations
 
 from planner.architecture.config import Config
 from planner.architecture.families.gpt2 import Gpt2Program
-from planner.architecture.families.gpt_parts import even_head_dim, gpt_decoder, lm_head
+from planner.architecture.families.gpt_parts import gpt_decoder, lm_head, read_dropouts, read_sizes
 from planner.architecture.modules import Architecture, Block, embedding, linear, norm
 from planner.tape.attention import Heads
 
 
 def build(config: Config) -> Architecture:
     """The architecture of a `GPTBigCodeConfig`."""
-    hidden = config.int("n_embd", "hidden_size", minimum=1)
-    heads = config.int("n_head", "num_attention_heads", minimum=1)
-    count = config.int("n_layer", "num_hidden_layers", minimum=1)
-    positions = config.int("n_positions", "max_position_embeddings", minimum=1, default=1024)
-    inner = config.int("n_inner", minimum=1, default=4 * hidden)
-    vocab = config.int("vocab_size", minimum=1)
-    head_dim = even_head_dim(config, hidden, heads)
+    hidden, heads, count, positions, inner, vocab, head_dim = read_sizes(config, positions=1024)
     kv_heads = 1 if config.bool("multi_query", default=True) else heads
     block = Block(
         "decoder",
@@ -37,9 +31,7 @@ def build(config: Config) -> Architecture:
     program = Gpt2Program(
         Heads(heads, kv_heads, head_dim, head_dim),
         config.str("activation_function", default="gelu_pytorch_tanh"),
-        embd_pdrop=config.float("embd_pdrop", minimum=0.0, maximum=1.0, default=0.1),
-        attn_pdrop=config.float("attn_pdrop", minimum=0.0, maximum=1.0, default=0.1),
-        resid_pdrop=config.float("resid_pdrop", minimum=0.0, maximum=1.0, default=0.1),
+        dropouts=read_dropouts(config, 0.1),
         upcast=True,
     )
     return gpt_decoder(

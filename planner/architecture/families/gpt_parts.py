@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from planner.architecture.config import Config
 from planner.architecture.modules import Architecture, Block, Module, linear
@@ -27,6 +27,47 @@ def even_head_dim(config: Config, hidden: int, heads: int) -> int:
             field="model",
         )
     return hidden // heads
+
+
+class Sizes(NamedTuple):
+    """Sizes of a config in GPT-2's spelling, or under the names that `attribute_map` gives them."""
+
+    hidden: int
+    heads: int
+    layers: int
+    positions: int
+    inner: int
+    vocab: int
+    head_dim: int
+
+
+def read_sizes(config: Config, positions: int) -> Sizes:
+    """The sizes of a config; positions: the family's default of `n_positions`."""
+    hidden = config.int("n_embd", "hidden_size", minimum=1)
+    heads = config.int("n_head", "num_attention_heads", minimum=1)
+    return Sizes(
+        hidden,
+        heads,
+        config.int("n_layer", "num_hidden_layers", minimum=1),
+        config.int("n_positions", "max_position_embeddings", minimum=1, default=positions),
+        config.int("n_inner", minimum=1, default=4 * hidden),
+        config.int("vocab_size", minimum=1),
+        even_head_dim(config, hidden, heads),
+    )
+
+
+class Dropouts(NamedTuple):
+    """Probabilities of dropout, active in training."""
+
+    embd: float
+    attn: float
+    resid: float
+
+
+def read_dropouts(config: Config, default: float) -> Dropouts:
+    """`embd_pdrop`, `attn_pdrop` and `resid_pdrop`; default: the family's for all three."""
+    names = ("embd_pdrop", "attn_pdrop", "resid_pdrop")
+    return Dropouts(*(config.float(name, minimum=0.0, maximum=1.0, default=default) for name in names))
 
 
 def rotary_width(config: Config, head_dim: int, default: float, *names: str) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from planner.architecture.config import Config
 from planner.architecture.families.gpt_neox import rotary_split
-from planner.architecture.families.gpt_parts import even_head_dim, gpt_decoder, lm_head
+from planner.architecture.families.gpt_parts import Dropouts, gpt_decoder, lm_head, read_dropouts, read_sizes
 from planner.architecture.modules import Architecture, Block, embedding, linear, norm
 from planner.architecture.program import Forward
 from planner.errors import InputError
@@ -27,14 +27,12 @@ class GptJProgram:
     rotated: int
     positions: int
     activation: str
-    embd_pdrop: float
-    attn_pdrop: float
-    resid_pdrop: float
+    dropouts: Dropouts
     rotary_width: int = 0
 
     def embed(self, forward: Forward) -> Tensor:
         x = layers.embedding(forward.tape, forward.parameter("transformer.wte.weight"), TOKENS)
-        return ops.dropout(x, self.embd_pdrop)
+        return ops.dropout(x, self.dropouts.embd)
 
     def block(self, forward: Forward, kind: str, x: Tensor) -> Tensor:
         residual = x
@@ -61,9 +59,9 @@ class GptJProgram:
             out = self.eager_attention(forward, q, k, v)
             out = ops.contiguous(out)
         else:
-            out = forward.attention(q, k, v, self.heads, dropout=self.attn_pdrop)
+            out = forward.attention(q, k, v, self.heads, dropout=self.dropouts.attn)
         del table, indices
-        return ops.dropout(forward.linear("attn.out_proj", out), self.resid_pdrop)
+        return ops.dropout(forward.linear("attn.out_proj", out), self.dropouts.resid)
 
     def rotary(self, x: Tensor, sincos: Tensor) -> Tensor:
         """`apply_rotary_pos_emb`: sin and cos are repeated anew for q and for k."""
@@ -81,14 +79,14 @@ class GptJProgram:
             weights = ops.add(weights, forward.mask)
         weights = ops.softmax(weights)
         weights = ops.to(weights, v.dtype)
-        weights = ops.dropout(weights, self.attn_pdrop)
+        weights = ops.dropout(weights, self.dropouts.attn)
         return weighted(weights, ops.contiguous(v), self.heads)
 
     def mlp(self, forward: Forward, x: Tensor) -> Tensor:
         x = forward.linear("mlp.fc_in", x)
         x = activation(self.activation, x)
         x = forward.linear("mlp.fc_out", x)
-        return ops.dropout(x, self.resid_pdrop)
+        return ops.dropout(x, self.dropouts.resid)
 
     def final(self, forward: Forward, x: Tensor) -> Tensor:
         return forward.layer_norm("transformer.ln_f", x)
@@ -99,13 +97,7 @@ class GptJProgram:
 
 def build(config: Config) -> Architecture:
     """The architecture of a `GPTJConfig`."""
-    hidden = config.int("n_embd", "hidden_size", minimum=1)
-    heads = config.int("n_head", "num_attention_heads", minimum=1)
-    count = config.int("n_layer", "num_hidden_layers", minimum=1)
-    positions = config.int("n_positions", "max_position_embeddings", minimum=1, default=2048)
-    inner = config.int("n_inner", minimum=1, default=4 * hidden)
-    vocab = config.int("vocab_size", minimum=1)
-    head_dim = even_head_dim(config, hidden, heads)
+    hidden, heads, count, positions, inner, vocab, head_dim = read_sizes(config, positions=2048)
     block = Block(
         "decoder",
         (
@@ -130,9 +122,7 @@ def build(config: Config) -> Architecture:
         rotated=rotated,
         positions=positions,
         activation=config.str("activation_function", default="gelu_new"),
-        embd_pdrop=config.float("embd_pdrop", minimum=0.0, maximum=1.0, default=0.0),
-        attn_pdrop=config.float("attn_pdrop", minimum=0.0, maximum=1.0, default=0.0),
-        resid_pdrop=config.float("resid_pdrop", minimum=0.0, maximum=1.0, default=0.0),
+        dropouts=read_dropouts(config, 0.0),
     )
     return gpt_decoder(
         config,
