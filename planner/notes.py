@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from planner.architecture.modules import Architecture
 from planner.catalogue import Gpu
 from planner.memory.profile import RunProfile
-from planner.memory.weights import upcast
+from planner.methods.base import kept_dtype
 from planner.quantization.bnb_4bit import compute_dtype
 from planner.run import TrainingRun
 from planner.units import format_bytes
@@ -17,7 +17,7 @@ def notes_on(architecture: Architecture, run: TrainingRun, gpu: Gpu | None, prof
     """The notes on a run, the most important first."""
     yield from _dtype_on(run, gpu)
     yield from _experts(architecture, run, profile)
-    if upcast(run):
+    if kept_dtype(run) != run.base_dtype:
         rest = sum(group.parameters for group in profile.weights.groups[1:])
         yield (
             f"prepare_model_for_kbit_training casts {rest:,} unquantized parameters to float32, "

@@ -64,15 +64,7 @@ def profile_block(
     the first pass keeps the input alone, and the backward pass begins with a second one.
     """
     tape = new_tape(run)
-    shared = shared_tensors(
-        tape,
-        run,
-        program.rotary_width,
-        dtype,
-        architecture.attention_windows,
-        architecture.rotary_dtype,
-        architecture.mask,
-    )
+    shared = shared_tensors(tape, run, architecture, program, dtype)
     forward = block_forward(tape, run, block.modules, wiring, shared)
     x = tape.input(TOKENS, architecture.hidden_size, dtype, requires_grad=needs_gradient)
     start = len(tape.events)

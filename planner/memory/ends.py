@@ -63,15 +63,7 @@ def profile_start(architecture: Architecture, program: Program, run: TrainingRun
     tape.casts.clear()
     around = plus(tape.alive(0, len(tape.events)), {_component(x): x.size.times(-1)})
     forward_only = minus(plus(held, {_component(x): x.size.times(-1)}), around)
-    shared = shared_tensors(
-        new_tape(run),
-        run,
-        program.rotary_width,
-        x.dtype,
-        architecture.attention_windows,
-        architecture.rotary_dtype,
-        architecture.mask,
-    )
+    shared = shared_tensors(new_tape(run), run, architecture, program, x.dtype)
     tables = total(tensor.size for tensor in (shared.cos, shared.sin) if tensor is not None)
     masks = [mask.size for mask in (shared.mask, shared.local_mask) if mask is not None]
     mask: Ledger = {SAVED: total(masks)} if masks else {}

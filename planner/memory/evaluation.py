@@ -8,7 +8,7 @@ from planner.memory.shared import shared_tensors
 from planner.memory.step import Candidate, largest, program_of
 from planner.memory.sums import LOSS, Ledger, plus
 from planner.memory.wiring import block_forward, new_tape, wire_blocks, wire_outer
-from planner.methods import method_of
+from planner.methods.counting import wrapped
 from planner.run import TrainingRun
 from planner.tape import TOKENS, Size
 from planner.tape.loss import cross_entropy
@@ -22,28 +22,32 @@ def profile_evaluation(architecture: Architecture, run: TrainingRun) -> tuple[Ca
     Without `compute_metrics` the Trainer drops the logits of each batch once it has its loss.
     """
     program = program_of(architecture)
-    targets = method_of(run).targets(architecture, run)
-    outer = wire_outer(architecture, run, targets)
+    # whether its batch is padded is a question of its own size
+    run = run.replace(micro_batch_size=run.eval_batch_size)
+    found = wrapped(architecture, run)
+    outer = wire_outer(architecture, run, found)
     start = profile_start(architecture, program, run, outer)
     always = plus(start.shared, start.mask)
     ledgers: list[Ledger] = []
-    for variant in wire_blocks(architecture, run, targets):
+    for variant in wire_blocks(architecture, run, found):
         tape = new_tape(run, training=False)
-        shared = shared_tensors(tape, run, program.rotary_width, start.dtype)
+        shared = shared_tensors(tape, run, architecture, program, start.dtype)
         forward = block_forward(tape, run, variant.block.modules, variant.wiring, shared)
         begin = len(tape.events)
         x = tape.input(TOKENS, architecture.hidden_size, start.dtype, requires_grad=False)
         y = program.block(forward, variant.block.kind, x)
-        ledgers += [{TEMPORARY: _sum(ledger)} for ledger in tape.peaks(begin, len(tape.events))]
+        ledgers += [{TEMPORARY: _sum(ledger).plus(x.size)} for ledger in tape.peaks(begin, len(tape.events))]
         del x, y
+    # the model's frame holds masks, tables and the first block's input (`inputs_embeds`) until the last block is done
+    ledgers = [plus(always, ledger) for ledger in ledgers]
     tape = new_tape(run, training=False)
-    shared = shared_tensors(tape, run, program.rotary_width, start.dtype)
+    shared = shared_tensors(tape, run, architecture, program, start.dtype)
     forward = block_forward(tape, run, architecture.outer, outer, shared)
     begin = len(tape.events)
     x = program.final(forward, tape.input(TOKENS, architecture.hidden_size, start.dtype, requires_grad=False))
     cross_entropy(program.logits(forward, x))
     ledgers += [{LOSS: _sum(ledger)} for ledger in tape.peaks(begin, len(tape.events))]
-    return largest([plus(always, ledger) for ledger in ledgers])
+    return largest(ledgers)
 
 
 def _sum(ledger: Ledger) -> Size:

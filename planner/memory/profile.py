@@ -69,7 +69,7 @@ def run_profile(
         architecture,
         _structure(run),
         regime_of(architecture, run, batch, sequence),
-        run.eval_batch_size > 0,
+        min(run.eval_batch_size, 2),
     )
     found = _cache.get(key)
     if found is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planner.architecture.modules import Architecture
+from planner.architecture.program import Program
 from planner.methods import method_of
 from planner.run import TrainingRun
 from planner.tape import SCORES, SEQUENCE, TOKENS, Tape, Tensor
@@ -20,24 +22,17 @@ class Shared:
     """The mask of layers with local attention."""
 
 
-def shared_tensors(
-    tape: Tape,
-    run: TrainingRun,
-    head_dim: int,
-    dtype: str,
-    windows: tuple[int | None, ...] = (None,),
-    rotary_dtype: str | None = None,
-    masked: str = "where needed",
-) -> Shared:
-    """The rotary tables (S x head_dim each) and, where the run has them, the attention masks.
+def shared_tensors(tape: Tape, run: TrainingRun, architecture: Architecture, program: Program, dtype: str) -> Shared:
+    """The rotary tables (S x the program's `rotary_width` each) and, where the run has them, the attention masks.
 
-    windows, rotary_dtype, masked: those of the architecture (`attention_windows`, `rotary_dtype`, `mask`).
+    dtype: of the residual stream.
     """
+    width, windows, masked = program.rotary_width, architecture.attention_windows, architecture.mask
     cos = sin = None
-    if head_dim:
+    if width:
         with tape.module("rotary embedding"):
-            cos = tape.new(SEQUENCE, head_dim, rotary_dtype or dtype, "cos")
-            sin = tape.new(SEQUENCE, head_dim, rotary_dtype or dtype, "sin")
+            cos = tape.new(SEQUENCE, width, architecture.rotary_dtype or dtype, "cos")
+            sin = tape.new(SEQUENCE, width, architecture.rotary_dtype or dtype, "sin")
     mask = _mask(tape, run, None, dtype, masked) if None in windows else None
     window = next((window for window in windows if window is not None), None)
     local_mask = _mask(tape, run, window, dtype, masked) if window is not None else None

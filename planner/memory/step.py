@@ -17,7 +17,7 @@ from planner.memory.blocks import BlockProfile, profile_block
 from planner.memory.ends import HeadProfile, StartProfile, profile_head, profile_start
 from planner.memory.sums import Ledger, plus
 from planner.memory.wiring import wire_blocks, wire_outer
-from planner.methods import method_of
+from planner.methods.counting import wrapped
 from planner.run import TrainingRun
 from planner.tape import ZERO, Size
 from planner.tape.size import total
@@ -53,15 +53,14 @@ def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
     Raises `Abstention` where no activation table covers the family or the run.
     """
     program = program_of(architecture)
-    method = method_of(run)
-    targets = method.targets(architecture, run)
-    outer = wire_outer(architecture, run, targets)
+    found = wrapped(architecture, run)
+    outer = wire_outer(architecture, run, found)
     start = profile_start(architecture, program, run, outer)
     dtype, first_needs = start.dtype, start.requires_grad
 
     by_layer: dict[int, BlockProfile] = {}
     kinds: list[tuple[str, int, BlockProfile]] = []
-    for variant in wire_blocks(architecture, run, targets):
+    for variant in wire_blocks(architecture, run, found):
         profiles: dict[tuple[bool, bool], BlockProfile] = {}
         for layer in variant.layers:
             needs = layer > 0 or first_needs

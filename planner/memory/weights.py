@@ -7,6 +7,7 @@ from math import prod
 
 from planner.architecture.modules import Architecture, Module
 from planner.errors import Abstention
+from planner.methods.base import kept_dtype
 from planner.quantization import is_quantized, scheme
 from planner.run import TrainingRun
 from planner.units import DTYPE_BYTES
@@ -38,14 +39,6 @@ class BaseWeights:
         return sum(group.bytes for group in self.groups)
 
 
-def upcast(run: TrainingRun) -> bool:
-    """Whether the parameters that are not quantized are cast to float32.
-
-    Source: `peft.utils.other.prepare_model_for_kbit_training`, which spares GPTQ models.
-    """
-    return run.prepare_kbit and run.quantization not in ("none", "gptq")
-
-
 def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
     """The base weights of a run, by how they are stored.
 
@@ -59,8 +52,8 @@ def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
             "3-D parameters is not known",
             way_out="plan it with --quantization nf4 or none",
         )
-    element = DTYPE_BYTES[run.base_dtype]
-    kept_element = 4 if upcast(run) else element
+    dtype = kept_dtype(run)
+    element, kept_element = DTYPE_BYTES[run.base_dtype], DTYPE_BYTES[dtype]
     quantized = [0, 0]
     experts = [0, 0]
     rest = [0, 0]
@@ -78,9 +71,8 @@ def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
         group = experts if module.kind == "experts" else rest
         group[0] += module.count * times
         group[1] += module.count * kept_element * times
-        if upcast(run):
+        if dtype != run.base_dtype:
             largest = max(largest, module.count * element)
-    dtype = "float32" if upcast(run) else run.base_dtype
     if quantizer is None:
         named = [(f"all parameters in {dtype}", [a + b for a, b in zip(experts, rest, strict=True)])]
     else:

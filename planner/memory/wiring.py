@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from planner.architecture.modules import Architecture, Block, Module
 from planner.memory.forward import BlockForward
 from planner.memory.shared import Shared
-from planner.methods import Method, Wrapped, method_of
+from planner.methods import Method, Wrapped
 from planner.quantization import Scheme, is_quantized, scheme
 from planner.run import TrainingRun
 from planner.tape import Tape
@@ -61,16 +61,14 @@ def block_forward(
     )
 
 
-def wire_outer(architecture: Architecture, run: TrainingRun, targets: frozenset[str]) -> Wiring:
+def wire_outer(architecture: Architecture, run: TrainingRun, found: Wrapped) -> Wiring:
     """The wiring of the modules outside the blocks, under their full names."""
-    touched = _touched(architecture, run, targets)
     modules = {module.name: module for module in architecture.outer}
-    return _wiring(architecture, run, modules, "", touched, _quantized(architecture, run, modules, ""))
+    return _wiring(architecture, run, modules, "", found, _quantized(architecture, run, modules, ""))
 
 
-def wire_blocks(architecture: Architecture, run: TrainingRun, targets: frozenset[str]) -> tuple[Variant, ...]:
+def wire_blocks(architecture: Architecture, run: TrainingRun, found: Wrapped) -> tuple[Variant, ...]:
     """The wirings of the blocks, in the order of their first layer."""
-    touched = _touched(architecture, run, targets)
     groups: dict[object, list[int]] = {}
     wirings: dict[object, tuple[Block, Wiring]] = {}
     for position, block in enumerate(architecture.blocks):
@@ -80,7 +78,7 @@ def wire_blocks(architecture: Architecture, run: TrainingRun, targets: frozenset
             prefix = f"{architecture.block_prefix}.{layer}."
             if quantized is None:
                 quantized = _quantized(architecture, run, modules, prefix)
-            wiring = _wiring(architecture, run, modules, prefix, touched, quantized)
+            wiring = _wiring(architecture, run, modules, prefix, found, quantized)
             key = (position, wiring.targets, wiring.copies, tuple(wiring.parameters.items()))
             groups.setdefault(key, []).append(layer)
             wirings.setdefault(key, (block, wiring))
@@ -92,21 +90,21 @@ def _wiring(
     run: TrainingRun,
     modules: Mapping[str, Module],
     prefix: str,
-    touched: Wrapped,
+    found: Wrapped,
     quantized: frozenset[str],
 ) -> Wiring:
     parameters = {
         name.removeprefix(prefix): rank
-        for name, rank in touched.parameters.items()
+        for name, rank in found.parameters.items()
         if name.startswith(prefix) and name.removeprefix(prefix).rpartition(".")[0] in modules
     }
     return Wiring(
-        method=touched.method,
+        method=found.method,
         model_type=architecture.model_type,
         scheme=scheme(run.quantization),
-        targets=frozenset(name for name in modules if prefix + name in touched.targets),
+        targets=frozenset(name for name in modules if prefix + name in found.targets),
         parameters=parameters,
-        copies=frozenset(name for name in modules if prefix + name in touched.copies),
+        copies=frozenset(name for name in modules if prefix + name in found.copies),
         quantized=quantized,
     )
 
@@ -115,9 +113,3 @@ def _quantized(
     architecture: Architecture, run: TrainingRun, modules: Mapping[str, Module], prefix: str
 ) -> frozenset[str]:
     return frozenset(name for name, module in modules.items() if is_quantized(architecture, prefix + name, module, run))
-
-
-def _touched(architecture: Architecture, run: TrainingRun, targets: frozenset[str]) -> Wrapped:
-    method = method_of(run)
-    parameters = dict(method.parameters(architecture, run))
-    return Wrapped(method, targets, parameters, method.copies(architecture, run))

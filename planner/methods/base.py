@@ -42,9 +42,6 @@ class AddedTensor:
 class Method:
     """The interface, with the answers of a method that changes nothing."""
 
-    freezes_base = True
-    """Whether the base model's own parameters are frozen."""
-
     def targets(self, architecture: Architecture, run: TrainingRun) -> frozenset[str]:
         """Full names of the modules the method wraps. Raises `InputError` where the targets match none."""
         return frozenset()

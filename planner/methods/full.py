@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 class Full(Method):
     """Trains the base model's own parameters and adds none."""
 
-    freezes_base = False
-
     def trains(self, module: Module, run: TrainingRun, *, wrapped: bool) -> tuple[str, ...]:
         return tuple(parameter for parameter, _ in module.parameters)
 
