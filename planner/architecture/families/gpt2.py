@@ -8,8 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.architecture.config import Config
-from planner.architecture.families.gpt_parts import EVERY, Dropouts, gpt_decoder, lm_head, read_dropouts, read_sizes
-from planner.architecture.modules import Architecture, Block, conv1d, embedding, norm
+from planner.architecture.families.gpt_parts import (
+    EVERY,
+    Dropouts,
+    Sizes,
+    gpt_decoder,
+    lm_head,
+    read_dropouts,
+    read_sizes,
+)
+from planner.architecture.modules import Architecture, Block, Module, conv1d, embedding, norm
 from planner.architecture.program import Forward
 from planner.tape import SEQUENCE, TOKENS, Tensor, layers, ops
 from planner.tape.activations import activation
@@ -69,37 +77,57 @@ class Gpt2Program:
 
 def build(config: Config) -> Architecture:
     """The architecture of a `GPT2Config`."""
-    hidden, heads, count, positions, inner, vocab, head_dim = read_sizes(config, positions=1024)
-    block = Block(
-        "decoder",
-        (
-            norm("ln_1", hidden, bias=True),
-            conv1d("attn.c_attn", hidden, 3 * hidden),
-            conv1d("attn.c_proj", hidden, hidden),
-            norm("ln_2", hidden, bias=True),
-            conv1d("mlp.c_fc", hidden, inner),
-            conv1d("mlp.c_proj", inner, hidden),
-        ),
-        tuple(range(count)),
+    sizes = read_sizes(config, positions=1024)
+    hidden, inner = sizes.hidden, sizes.inner
+    modules = (
+        norm("ln_1", hidden, bias=True),
+        conv1d("attn.c_attn", hidden, 3 * hidden),
+        conv1d("attn.c_proj", hidden, hidden),
+        norm("ln_2", hidden, bias=True),
+        conv1d("mlp.c_fc", hidden, inner),
+        conv1d("mlp.c_proj", inner, hidden),
     )
-    program = Gpt2Program(
-        Heads(heads, heads, head_dim, head_dim),
-        config.str("activation_function", default="gelu_new"),
-        dropouts=read_dropouts(config, 0.1),
+    return gpt2_decoder(
+        config,
+        sizes,
+        modules,
+        kv_heads=sizes.heads,
+        activation=config.str("activation_function", default="gelu_new"),
         upcast=False,
+        attention=OTHER_THAN_EAGER if config.bool("reorder_and_upcast_attn", default=False) else EVERY,
+    )
+
+
+def gpt2_decoder(
+    config: Config,
+    sizes: Sizes,
+    modules: tuple[Module, ...],
+    *,
+    kv_heads: int,
+    activation: str,
+    upcast: bool,
+    attention: tuple[str, ...] = EVERY,
+) -> Architecture:
+    """A decoder of GPT-2's blocks around its two embeddings; `modules` are those of one block."""
+    hidden, head_dim = sizes.hidden, sizes.head_dim
+    program = Gpt2Program(
+        Heads(sizes.heads, kv_heads, head_dim, head_dim),
+        activation,
+        dropouts=read_dropouts(config, 0.1),
+        upcast=upcast,
     )
     return gpt_decoder(
         config,
         hidden=hidden,
-        blocks=(block,),
+        blocks=(Block("decoder", modules, tuple(range(sizes.layers))),),
         block_prefix="transformer.h",
-        embed=embedding("transformer.wte", vocab, hidden),
-        rest=(embedding("transformer.wpe", positions, hidden), norm("transformer.ln_f", hidden, bias=True)),
-        head=lm_head(hidden, vocab),
+        embed=embedding("transformer.wte", sizes.vocab, hidden),
+        rest=(embedding("transformer.wpe", sizes.positions, hidden), norm("transformer.ln_f", hidden, bias=True)),
+        head=lm_head(hidden, sizes.vocab),
         tied=True,
-        positions=positions,
+        positions=sizes.positions,
         program=program,
-        activation=program.activation,
-        kv_width=hidden,
-        attention=OTHER_THAN_EAGER if config.bool("reorder_and_upcast_attn", default=False) else EVERY,
+        activation=activation,
+        kv_width=kv_heads * head_dim,
+        attention=attention,
     )
