@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from planner.architecture.modules import Architecture
@@ -18,7 +18,7 @@ from planner.memory.levels import (
 )
 from planner.memory.limits import largest_batch, longest_sequence
 from planner.memory.profile import RunProfile, run_profile
-from planner.memory.step import Candidate
+from planner.memory.step import FIRST_BACKWARD, LAST_BACKWARD, MIDDLE_BACKWARD, Candidate
 from planner.run import TrainingRun
 
 LOAD = "load"
@@ -49,6 +49,7 @@ def estimate(architecture: Architecture, run: TrainingRun, gpu: Gpu | None) -> E
     instants = [_load(profile, always)]
     for name, candidates in profile.step.instants:
         instants.append(_instant(name, always, candidates, run.micro_batch_size, sequence))
+    instants = without_lesser_middle(instants)
     instants.append(_optimizer_step(profile, always))
     if profile.evaluation:
         without = always | {"gradients": 0}
@@ -66,6 +67,13 @@ def estimate(architecture: Architecture, run: TrainingRun, gpu: Gpu | None) -> E
     return Estimate(memory, profile, persistent)
 
 
+def without_lesser_middle(instants: Sequence[Instant]) -> list[Instant]:
+    """The instants, the middle of the backward pass left out unless it is larger than both its ends."""
+    sizes = {instant.name: instant.allocated_bytes for instant in instants}
+    ends = max(sizes.get(FIRST_BACKWARD, 0), sizes.get(LAST_BACKWARD, 0))
+    return [instant for instant in instants if instant.name != MIDDLE_BACKWARD or instant.allocated_bytes > ends]
+
+
 def _always(profile: RunProfile, run: TrainingRun, gpu: Gpu | None) -> dict[str, int]:
     always = dict.fromkeys(COMPONENTS, 0)
     always["base_weights"] = profile.weights.bytes
@@ -79,7 +87,10 @@ def _always(profile: RunProfile, run: TrainingRun, gpu: Gpu | None) -> dict[str,
 
 def _load(profile: RunProfile, always: dict[str, int]) -> Instant:
     absent = {"optimizer_states": 0, "gradients": 0, "runtime": 0}
-    return Instant(LOAD, always | absent | {"temporaries": profile.weights.load_temporaries})
+    loaded = Instant(LOAD, always | absent)
+    # the adapter is placed once the base is ready
+    loading = Instant(LOAD, always | absent | {"adapters": 0, "temporaries": profile.weights.load_temporaries})
+    return max(loaded, loading, key=lambda instant: instant.allocated_bytes)
 
 
 def _optimizer_step(profile: RunProfile, always: dict[str, int]) -> Instant:

@@ -58,19 +58,25 @@ class Interval:
     coverage: float
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The memory of a step on one GPU."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledgers:
+    """The ledgers of a step on one GPU: what an estimate, a simulation and a measurement all have."""
 
     peak_bytes: Levels
-    interval_bytes: Interval
     instant: str
     """The instant of the peak."""
     basis: str
-    """How the figures are known: `formula`."""
+    """How the figures are known: `formula` or `simulation`."""
     instants: tuple[Instant, ...]
 
     @property
     def peak(self) -> Instant:
         """The ledger at the peak."""
         return next(instant for instant in self.instants if instant.name == self.instant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory(Ledgers):
+    """The memory of a step as the planner estimates it: its ledgers, and how far off they may be."""
+
+    interval_bytes: Interval

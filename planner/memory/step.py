@@ -163,12 +163,15 @@ def _lowest(order: list[BlockProfile], window: int | None) -> int:
 
 
 def _turns(order: list[BlockProfile], boundaries: set[int]) -> set[int]:
-    """Positions at which a block's ledger can be the largest of its kind.
+    """Positions at which a block's ledger can be the largest of its instant.
 
-    The last one, and the first one from each boundary on: in between it is linear in the position.
+    The last one of each kind, the last one below the top, and the first one from each boundary on: in between it
+    is linear in the position.
     """
+    top = len(order) - 1
     turns = set({id(profile): position for position, profile in enumerate(order)}.values())
-    for boundary in boundaries | {0}:
+    turns |= set({id(profile): position for position, profile in enumerate(order[:top])}.values())
+    for boundary in boundaries | {0, 1}:
         seen: set[int] = set()
         for position in range(boundary, len(order)):
             if id(order[position]) not in seen:

@@ -1,0 +1,103 @@
+"""From a stream and the allocator's answer to ledgers: components at each instant of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from planner.memory.estimate import EVALUATION as EVALUATION_INSTANT
+from planner.memory.estimate import LOAD as LOAD_INSTANT
+from planner.memory.estimate import OPTIMIZER_STEP, without_lesser_middle
+from planner.memory.ledger import COMPONENTS, Instant
+from planner.memory.step import END_OF_FORWARD, FIRST_BACKWARD, LAST_BACKWARD, LOSS_INSTANT, MIDDLE_BACKWARD
+from profiler.simulate.stream import Stream
+from profiler.simulate.trace.trace import (
+    BACKWARD,
+    CLIP,
+    EMBED,
+    EVALUATION,
+    FORWARD,
+    HEAD,
+    LOAD,
+    LOSS_BACKWARD,
+    OPTIMIZER,
+    Window,
+)
+
+ORDER = (
+    LOAD_INSTANT,
+    END_OF_FORWARD,
+    LOSS_INSTANT,
+    FIRST_BACKWARD,
+    MIDDLE_BACKWARD,
+    LAST_BACKWARD,
+    OPTIMIZER_STEP,
+    EVALUATION_INSTANT,
+)
+
+_INSTANTS = {
+    LOAD: LOAD_INSTANT,
+    EMBED: END_OF_FORWARD,
+    FORWARD: END_OF_FORWARD,
+    HEAD: LOSS_INSTANT,
+    LOSS_BACKWARD: LOSS_INSTANT,
+    CLIP: OPTIMIZER_STEP,
+    OPTIMIZER: OPTIMIZER_STEP,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRange:
+    """The layers that run: a model can hold some that no batch of text reaches."""
+
+    first: int
+    last: int
+
+
+def instant_of(window: Window, layers: LayerRange) -> str | None:
+    """The instant that a window belongs to; None for the tidying up between them."""
+    if window.part == EVALUATION:
+        return EVALUATION_INSTANT
+    if window.phase == BACKWARD:
+        if window.layer == layers.first:
+            return LAST_BACKWARD
+        return FIRST_BACKWARD if window.layer == layers.last else MIDDLE_BACKWARD
+    return _INSTANTS.get(window.phase)
+
+
+def requested_sizes(stream: Stream) -> list[int]:
+    """By how much each event changes the bytes asked for."""
+    sizes = [allocation.size for allocation in stream.made]
+    return [event.size or -sizes[event.block] for event in stream.events]
+
+
+def ledgers(stream: Stream, changes: Sequence[int], layers: LayerRange) -> tuple[Instant, ...]:
+    """The largest ledger of each instant, of loading and of the steps from the second on.
+
+    changes: bytes by which each event changes what is alive, as asked for (`requested_sizes`) or as the
+    allocator rounds it.
+    """
+    number = {name: position for position, name in enumerate(COMPONENTS)}
+    component = [number[allocation.component] for allocation in stream.made]
+    now = [0] * len(COMPONENTS)
+    alive = 0
+    largest: dict[str, tuple[int, list[int]]] = {}
+    ends = [stretch.begins for stretch in stream.stretches[1:]] + [len(stream.events)]
+    for stretch, end in zip(stream.stretches, ends, strict=True):
+        instant = instant_of(stretch.window, layers)
+        counts = instant is not None and (
+            stretch.step > 1 or stretch.step == 0 or stretch.window.part == EVALUATION
+        )
+        most, at_most = largest.get(instant, (-1, now)) if instant is not None and counts else (0, now)
+        if counts and alive > most:
+            most, at_most = alive, now.copy()
+        for position in range(stretch.begins, end):
+            change = changes[position]
+            alive += change
+            now[component[stream.events[position].block]] += change
+            if counts and alive > most:
+                most, at_most = alive, now.copy()
+        if instant is not None and counts:
+            largest[instant] = (most, at_most)
+    found = {name: dict(zip(COMPONENTS, largest[name][1], strict=True)) for name in ORDER if name in largest}
+    return tuple(without_lesser_middle([Instant(name, components) for name, components in found.items()]))

@@ -1,0 +1,132 @@
+"""`simulate`: a run's real training stack on fake tensors, and what the allocator makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from planner.catalogue import Gpu, find_gpu
+from planner.errors import Abstention
+from planner.memory.ledger import Ledgers, Levels
+from planner.plan_types import Parameters, PlannedGpu
+from planner.run import TrainingRun
+from profiler.simulate import stack
+from profiler.simulate.allocator import AllocatorSettings, Replay, replay
+from profiler.simulate.ledger import LayerRange, instant_of, ledgers
+from profiler.simulate.stream import STEPS, Stream
+from profiler.simulate.timeline import timeline
+from profiler.simulate.types import OutOfMemory, Simulation
+
+if TYPE_CHECKING:
+    from profiler.simulate.traced import TracedRun
+
+Progress = Callable[[str, float], None]
+"""Told of each phase as it begins, with the share of the work that is done."""
+
+
+def simulate(
+    run: TrainingRun,
+    gpu: Gpu | str | None = None,
+    *,
+    peft_config: str | None = None,
+    full_depth: bool = False,
+    settings: AllocatorSettings | None = None,
+    progress: Progress | None = None,
+) -> Simulation:
+    """Simulate a run on a card (its name, or a `Gpu`), or on none yet.
+
+    peft_config: path of an `adapter_config.json` that stands for the run's method. full_depth: trace every layer
+    instead of assembling the stream from a few.
+
+    Raises `InputError` where the run, its model, the card or the installed libraries cannot be used, and
+    `Abstention` for what is not simulated.
+    """
+    tell = progress or _silent
+    if run.num_gpus > 1:
+        raise Abstention(
+            f"runs on {run.num_gpus} GPUs (strategy {run.strategy}) are not simulated yet",
+            way_out="simulate one GPU with --gpus 1",
+        )
+    notes: list[str] = []
+    if isinstance(gpu, str):
+        match = find_gpu(gpu)
+        gpu = match.gpu
+        notes += [match.note] if match.note else []
+    tell("importing the training stack", 0.0)
+    stack.import_stack()
+    from profiler.simulate.traced import trace_run
+
+    with stack.quiet():
+        traced = trace_run(run, peft_config, full_depth, gpu, tell)
+    tell("replaying the allocator", 0.85)
+    return _simulation(traced, gpu, settings or AllocatorSettings(), notes)
+
+
+def _simulation(traced: TracedRun, gpu: Gpu | None, settings: AllocatorSettings, notes: list[str]) -> Simulation:
+    stream, layers = traced.stream, traced.layers
+    capacity = gpu.usable_bytes if gpu is not None else None
+    replayed = replay(stream.events, settings, capacity=capacity)
+    failure = _failure(replayed, stream, layers, traced.layer_names, capacity or 0)
+    retries = replayed.retries
+    if replayed.out_of_memory is not None:
+        replayed = replay(stream.events, settings)
+    instants = ledgers(stream, _changes(replayed), layers)
+    peak = max(instants, key=lambda instant: instant.allocated_bytes)
+    reserved = replayed.reserved_peak
+    return Simulation(
+        run=traced.run,
+        gpu=PlannedGpu(gpu.name, 1, gpu.memory_bytes, gpu.usable_bytes, gpu.context_bytes) if gpu else None,
+        verdict=None if gpu is None else "does_not_fit" if failure else "tight" if retries else "fits",
+        memory=Ledgers(
+            peak_bytes=Levels(
+                peak.allocated_bytes, reserved, reserved + gpu.context_bytes if gpu is not None else None
+            ),
+            instant=peak.name,
+            basis="simulation",
+            instants=instants,
+        ),
+        parameters=Parameters(traced.total, traced.trainable),
+        timeline=timeline(stream, replayed.allocated, replayed.reserved, layers),
+        retries=retries,
+        out_of_memory=failure,
+        layers=traced.depth,
+        traced_layers=traced.traced,
+        steps=STEPS,
+        versions=stack.versions(),
+        approximations=traced.approximations,
+        notes=tuple([*notes, *traced.notes]),
+    )
+
+
+def _changes(replayed: Replay) -> list[int]:
+    before = 0
+    changes: list[int] = []
+    for now in replayed.allocated:
+        changes.append(now - before)
+        before = now
+    return changes
+
+
+def _failure(
+    replayed: Replay, stream: Stream, layers: LayerRange, layer_names: str, capacity: int
+) -> OutOfMemory | None:
+    failed = replayed.out_of_memory
+    if failed is None:
+        return None
+    allocation = stream.made[failed.block]
+    stretch = next(stretch for stretch in reversed(stream.stretches) if stretch.begins <= failed.event)
+    layer = stretch.window.layer
+    module = allocation.module if layer is None else f"{layer_names}.{layer}.{allocation.module}".rstrip(".")
+    return OutOfMemory(
+        requested_bytes=failed.requested,
+        allocated_bytes=failed.allocated,
+        reserved_bytes=failed.reserved,
+        capacity_bytes=capacity,
+        instant=instant_of(stretch.window, layers) or "optimizer_step",
+        module=module,
+        operator=allocation.operator,
+        step=stretch.step,
+    )
+
+
+def _silent(_phase: str, _share: float) -> None: ...

@@ -1,0 +1,80 @@
+"""The training stack that is simulated, imported when it is needed and without what fake tensors never use."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from typing import Any
+from unittest import mock
+
+from planner.errors import InputError
+
+LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
+
+
+def import_stack() -> None:
+    """Import torch, transformers and PEFT.
+
+    Raises `InputError` where one of them is missing or cannot be imported.
+    """
+    # nothing is loaded from the hub, and nothing is compiled: importing the compiler takes a second
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    with quiet():
+        _import("torch")
+        with mock.patch("torch.compile", _not_compiled):
+            for library in LIBRARIES:
+                _import(library)
+
+
+def versions() -> tuple[tuple[str, str], ...]:
+    """Each library's version, without importing it; raises `InputError` where one is not installed."""
+    found: list[tuple[str, str]] = []
+    for library in LIBRARIES:
+        try:
+            found.append((library, metadata.version(library)))
+        except metadata.PackageNotFoundError:
+            raise _missing(library) from None
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """What the libraries have to say about themselves is not for the user of a simulation."""
+    loggers = [logging.getLogger(library) for library in LIBRARIES]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _import(library: str) -> None:
+    try:
+        importlib.import_module(library)
+    except ImportError as error:
+        if error.name == library:
+            raise _missing(library) from None
+        raise InputError(
+            f"{library} is installed but cannot be imported ({str(error).splitlines()[0][:200]}); "
+            'repair it with: pip install --upgrade "lora-plan[verify]"'
+        ) from None
+
+
+def _missing(library: str) -> InputError:
+    return InputError(
+        f'simulating runs the real training stack, and {library} is not installed; pip install "lora-plan[verify]"'
+    )
+
+
+def _not_compiled(function: Callable[..., Any] | None = None, **_: Any) -> Any:
+    return (lambda inner: inner) if function is None else function

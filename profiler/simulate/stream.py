@@ -1,0 +1,164 @@
+"""The stream of a whole run: loading, then training steps until nothing new happens."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from profiler.simulate.depth.assemble import Assembly, DoesNotFold
+from profiler.simulate.events import Event
+from profiler.simulate.trace.trace import (
+    CLIP,
+    EMBED,
+    EVALUATION,
+    LOAD,
+    LOSS_BACKWARD,
+    OPTIMIZER,
+    RUNTIME,
+    ZERO_GRAD,
+    Allocation,
+    Trace,
+    Window,
+    WindowTrace,
+)
+
+STEPS = 3
+"""The first makes the optimizer's states, the second finds them there, the third repeats the second."""
+
+MOST_MICRO_BATCHES = 3
+"""How many of the micro-batches of a step are played: from the second on they are alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A window as it is played once."""
+
+    begins: int
+    """Its first event."""
+    step: int
+    """The training step, from 1; 0 while loading."""
+    window: Window
+
+
+@dataclass(slots=True)
+class Stream:
+    """Allocations and frees of a run, in order, and what each is."""
+
+    events: list[Event] = field(default_factory=list[Event])
+    stretches: list[Stretch] = field(default_factory=list[Stretch])
+    made: list[Allocation] = field(default_factory=list[Allocation])
+    """By the number of the block."""
+
+
+Played = list[tuple[int, Allocation | None]]
+"""What a window allocates and frees, under numbers that name the same allocation in every step."""
+
+
+class _Player:
+    def __init__(self) -> None:
+        self.stream = Stream()
+        self._live: dict[int, int] = {}
+        self.step = 0
+
+    def play(self, window: Window, played: Iterable[tuple[int, Allocation | None]]) -> None:
+        stream, live = self.stream, self._live
+        events, made = stream.events, stream.made
+        stream.stretches.append(Stretch(len(events), self.step, window))
+        for name, allocation in played:
+            if allocation is None:
+                block = live.pop(name, None)
+                if block is not None:
+                    events.append(Event(block, 0))
+                continue
+            before = live.get(name)
+            block = live[name] = len(made)
+            made.append(allocation)
+            events.append(Event(block, allocation.size))
+            if before is not None:
+                # kept from one step to the next, and replaced
+                events.append(Event(before, 0))
+
+
+def compose(
+    assembly: Assembly,
+    optimizer: Trace,
+    gradients: Sequence[Hashable],
+    *,
+    micro_batches: int,
+    workspaces: Sequence[int] = (),
+    steps: int = STEPS,
+) -> Stream:
+    """The stream of `steps` training steps.
+
+    gradients: names, as of `Assembly.entries`, of the gradients in the order in which they are freed.
+    workspaces: bytes that libraries take with the first forward and with the first backward pass.
+
+    Raises `DoesNotFold` where the assembled windows do not fit together.
+    """
+    player = _Player()
+    numbers: dict[Hashable, int] = {}
+    by_part: dict[int, list[tuple[Window, Played]]] = {}
+    for window, played in _passes(assembly, numbers):
+        if window.phase == LOAD:
+            player.play(window, played)
+        else:
+            by_part.setdefault(window.part, []).append((window, played))
+    updates = {traced.window: _update(traced, numbers) for traced in optimizer.windows if traced.window.phase != LOAD}
+    freed: Played = [(numbers[name], None) for name in gradients]
+    wanted = _workspaces(workspaces, numbers)
+    for step in range(1, steps + 1):
+        player.step = step
+        for micro_batch in range(min(micro_batches, MOST_MICRO_BATCHES)):
+            for window, played in by_part[min(micro_batch, 1)]:
+                player.play(window, [*wanted.pop(window.phase, ()), *played])
+        for phase in (CLIP, OPTIMIZER, ZERO_GRAD):
+            window = Window(phase, None, min(step - 1, 1))
+            player.play(window, updates[window])
+        player.play(Window(ZERO_GRAD), freed)
+        if step == 1:
+            for window, played in by_part.get(EVALUATION, ()):
+                player.play(window, played)
+    return player.stream
+
+
+def _workspaces(sizes: Sequence[int], numbers: dict[Hashable, int]) -> dict[str, Played]:
+    return {
+        phase: [
+            (
+                numbers.setdefault(("workspace", phase), len(numbers)),
+                Allocation(size, 0, 0, "cuBLAS workspace", "", RUNTIME),
+            )
+        ]
+        for phase, size in zip((EMBED, LOSS_BACKWARD), sizes, strict=False)
+    }
+
+
+def _update(traced: WindowTrace, numbers: dict[Hashable, int]) -> Played:
+    return [
+        (
+            numbers.setdefault(("optimizer", step.window, step.index), len(numbers)),
+            step if isinstance(step, Allocation) else None,
+        )
+        for step in traced.steps
+    ]
+
+
+def _passes(assembly: Assembly, numbers: dict[Hashable, int]) -> list[tuple[Window, Played]]:
+    """Every window, after a look at whether each free ends something that is alive."""
+    live: set[int] = set()
+    out: list[tuple[Window, Played]] = []
+    for order, play in enumerate(assembly.plays):
+        played: Played = []
+        for entry in assembly.entries(order):
+            number = numbers.setdefault(entry.block, len(numbers))
+            if entry.made is not None:
+                if number in live:
+                    raise DoesNotFold(f"{entry.block} is made twice")
+                live.add(number)
+            elif number not in live:
+                raise DoesNotFold(f"{entry.block} is freed, but not alive")
+            else:
+                live.remove(number)
+            played.append((number, entry.made))
+        out.append((play.window, played))
+    return out

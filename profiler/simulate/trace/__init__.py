@@ -1,0 +1,1 @@
+"""Tracing a step: every allocation and free of the real stack, in order."""

@@ -1,0 +1,210 @@
+"""From a run to the stream of its whole training: build, trace, assemble."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from planner.catalogue import Gpu
+from planner.plan import resolve
+from planner.run import TrainingRun
+from profiler.simulate.build.adapters import wrap
+from profiler.simulate.build.materialize import materialize
+from profiler.simulate.build.model import build_model, layers_of
+from profiler.simulate.build.optimizers import Roles, roles
+from profiler.simulate.build.peft_config import peft_config
+from profiler.simulate.build.peft_file import read_peft_config
+from profiler.simulate.build.quantize import prepare_kbit, quantize
+from profiler.simulate.depth.assemble import Assembly, DoesNotFold
+from profiler.simulate.depth.kinds import kinds_of, reduce
+from profiler.simulate.depth.select import Selection, select
+from profiler.simulate.device import masks, on_sim
+from profiler.simulate.device.backend import FakeMode
+from profiler.simulate.ledger import LayerRange
+from profiler.simulate.runtime import workspaces
+from profiler.simulate.stream import Stream, compose
+from profiler.simulate.trace.hooks import Marks
+from profiler.simulate.trace.optimizer_step import TrainedTensor, trace_optimizer
+from profiler.simulate.trace.step import trace_passes
+from profiler.simulate.trace.trace import FORWARD, Trace
+from profiler.simulate.trace.tracker import Tracker
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRun:
+    """A run's stream at full depth, and what it was made of."""
+
+    run: TrainingRun
+    stream: Stream
+    layers: LayerRange
+    layer_names: str
+    """`model.layers`"""
+    depth: int
+    traced: int
+    total: int
+    trainable: int
+    approximations: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    model: Any
+    name: str
+    """Of the list of layers, in `model`."""
+    layers: nn.ModuleList
+    loaded: dict[int, torch.dtype]
+    tensors: list[TrainedTensor]
+    roles: Roles
+    total: int
+    trainable: int
+
+
+def trace_run(
+    run: TrainingRun, peft_file: str | None, full_depth: bool, gpu: Gpu | None, tell: Callable[[str, float], None]
+) -> TracedRun:
+    """Build the run's model, trace a step of it and assemble the stream of its training."""
+    padded = run.micro_batch_size > 1 and not run.packing
+    with on_sim(padded=padded):
+        tell("building the model", 0.4)
+        built = _build(run, peft_file)
+        kinds = kinds_of(built.layers, built.model.config)
+        depth = len(kinds)
+        selection = select(kinds) if not full_depth else _everything(depth)
+        tell("tracing a step", 0.5)
+        trace = _trace(built, run, selection)
+        assembly = Assembly(trace, selection)
+        notes: list[str] = []
+        try:
+            stream, layers = _assembled(built, run, gpu, trace, selection, assembly, tell)
+        except DoesNotFold:
+            if len(selection.kept) == depth:
+                raise
+            notes.append("the layers depend on each other in a way that a few of them do not show: all were traced")
+            built = _build(run, peft_file)
+            selection = _everything(depth)
+            trace = _trace(built, run, selection)
+            stream, layers = _assembled(built, run, gpu, trace, selection, Assembly(trace, selection), tell)
+    return TracedRun(
+        run=run,
+        stream=stream,
+        layers=layers,
+        layer_names=_plain(built.name),
+        depth=depth,
+        traced=len(selection.kept),
+        total=built.total,
+        trainable=built.trainable,
+        approximations=(),
+        notes=tuple(notes),
+    )
+
+
+def _build(run: TrainingRun, peft_file: str | None) -> _Built:
+    config = read_peft_config(peft_file) if peft_file is not None else None
+    loaded, _ = resolve(run.model)
+    model = build_model(run, loaded)
+    _, layers = layers_of(model)
+    quantize(model, run)
+    dtypes = {id(parameter): parameter.dtype for parameter in model.parameters()}
+    prepare_kbit(model, run)
+    if run.gradient_checkpointing:
+        model.activation_checkpointing_enable(
+            {"use_reentrant": run.use_reentrant}, every_n_layers=run.checkpoint_every, offload=run.checkpoint_offload
+        )
+    model = wrap(model, run, config if config is not None else peft_config(run))
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return _Built(
+        model=model,
+        name=next(name for name, module in model.named_modules() if module is layers),
+        layers=layers,
+        loaded=dtypes,
+        tensors=[TrainedTensor(name, tuple(parameter.shape), parameter.dtype) for name, parameter in trained],
+        roles=roles(model),
+        total=sum(parameter.numel() for parameter in model.parameters()),
+        trainable=sum(parameter.numel() for _, parameter in trained),
+    )
+
+
+def _trace(built: _Built, run: TrainingRun, selection: Selection) -> Trace:
+    reduce(built.model, built.name, built.layers, selection.kept)
+    layers = built.model.get_submodule(built.name)
+    tracker = Tracker(masks.answer)
+    marks = Marks(tracker, list(layers), _module_names(built.model, built.name))
+    with FakeMode(), tracker:
+        materialize(built.model, layers, built.loaded, tracker)
+        with marks.on(built.model):
+            trace_passes(built.model, run, marks, tracker)
+        tracker.close()
+    return tracker.trace
+
+
+def _assembled(
+    built: _Built,
+    run: TrainingRun,
+    gpu: Gpu | None,
+    trace: Trace,
+    selection: Selection,
+    assembly: Assembly,
+    tell: Callable[[str, float], None],
+) -> tuple[Stream, LayerRange]:
+    names = _gradient_names(built, trace, selection)
+    tell("tracing the optimizer", 0.7)
+    reached = [tensor for tensor in built.tensors if tensor.name in names]
+    optimizer = trace_optimizer(reached, built.roles, run, masks.answer)
+    stream = compose(
+        assembly,
+        optimizer,
+        [names[tensor.name] for tensor in reached],
+        micro_batches=run.gradient_accumulation_steps,
+        workspaces=workspaces(gpu),
+    )
+    ran = [play.window.layer for play in assembly.plays if play.window.phase == FORWARD and play.window.layer is not None]
+    return stream, LayerRange(min(ran), max(ran))
+
+
+def _gradient_names(built: _Built, trace: Trace, selection: Selection) -> dict[str, Hashable]:
+    """Trained tensor of the whole model -> its gradient's name in the assembled stream, where it gets one."""
+    prefix = f"{built.name}."
+    found: dict[str, Hashable] = {}
+    for tensor in built.tensors:
+        layer: int | None = None
+        name = tensor.name
+        if name.startswith(prefix):
+            number, _, rest = name.removeprefix(prefix).partition(".")
+            layer = int(number)
+            name = f"{prefix}{selection.stands_for[layer]}.{rest}"
+        made = trace.gradients.get(name)
+        if made is None:
+            continue
+        window = trace.windows[made.window].window
+        if window.layer is not None:
+            own = window.layer if layer is None else selection.stands_for[layer]
+            here = selection.kept[own] if layer is None else layer
+            window = window._replace(layer=here + window.layer - own)
+        found[tensor.name] = (window, made.index)
+    return found
+
+
+def _module_names(model: nn.Module, layers: str) -> dict[int, str]:
+    """Modules by their id, named as in the model; those of a layer from the layer on."""
+    names: dict[int, str] = {}
+    for name, module in model.named_modules():
+        inside = name.startswith(f"{layers}.")
+        names[id(module)] = name.removeprefix(f"{layers}.").partition(".")[2] if inside else _plain(name)
+    return names
+
+
+def _plain(name: str) -> str:
+    """A module's name without what PEFT puts around the model."""
+    return name.removeprefix("base_model.model.")
+
+
+def _everything(depth: int) -> Selection:
+    return Selection(tuple(range(depth)), tuple(range(depth)))
