@@ -9,17 +9,21 @@ if TYPE_CHECKING:
     from planner.plan import plan
     from planner.plan_types import Plan
     from planner.run import TrainingRun
+    from profiler.simulate.simulate import simulate
+    from profiler.simulate.types import Simulation
 
 __version__ = "0.1.0"
 
-__all__ = ["Abstention", "InputError", "Plan", "TrainingRun", "__version__", "plan"]
+__all__ = ["Abstention", "InputError", "Plan", "Simulation", "TrainingRun", "__version__", "plan", "simulate"]
 
 _MODULES = {
     "Abstention": "planner.errors",
     "InputError": "planner.errors",
     "Plan": "planner.plan_types",
+    "Simulation": "profiler.simulate.types",
     "TrainingRun": "planner.run",
     "plan": "planner.plan",
+    "simulate": "profiler.simulate.simulate",
 }
 
 

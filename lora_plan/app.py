@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from lora_plan.arguments import command, flags_of, lacks_value
-from lora_plan.commands import catalogue, gpus, models, plan
+from lora_plan.commands import catalogue, gpus, models, plan, simulate
 from lora_plan.errors import UsageError
 
 # typer carries its own copy of click, or in older versions depends on click: its base class is either's
@@ -19,10 +19,18 @@ _TYPER_USAGE_ERROR = next(
 )
 
 
+_COMMANDS = (
+    (simulate, simulate.OPTIONS, ""),
+    (models, catalogue.OPTIONS, "QUERY"),
+    (gpus, catalogue.OPTIONS, "QUERY"),
+)
+"""The commands beside the plan: their modules, their options, and what they call other words."""
+
+
 class _Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.commands:
-            raise _unknown_command(cmd_name, list(self.commands))
+            raise _unknown_command(cmd_name)
         return super().get_command(ctx, cmd_name)
 
 
@@ -30,20 +38,21 @@ def run(argv: Sequence[str]) -> int:
     """Run the command that `argv` names; gives its exit status. Raises `UsageError`."""
     try:
         # not by calling the app, which would replace the excepthook of the process
-        return get_command(app()).main(list(argv), prog_name="lora-plan", standalone_mode=False)
+        return get_command(_app(argv)).main(list(argv), prog_name="lora-plan", standalone_mode=False)
     except _TYPER_USAGE_ERROR as error:
         raise _usage_error(error, argv) from None
 
 
-def app() -> typer.Typer:
-    """The plan, which needs no command's name, and the commands beside it."""
+def _app(argv: Sequence[str]) -> typer.Typer:
+    """The plan, which needs no command's name, and the command that `argv` may name: typer is slow to make one."""
     # the help is an option like the others, so that it too is written by `output.write`
     made = typer.Typer(add_completion=False)
     made.callback(cls=_Commands, invoke_without_command=True, add_help_option=False)(command(plan.run, plan.OPTIONS))
-    for module in (models, gpus):
-        made.command(module.NAME, help=module.HELP, add_help_option=False)(
-            command(module.run, catalogue.OPTIONS, words="QUERY")
-        )
+    for module, options, words in _COMMANDS:
+        if module.NAME in argv:
+            made.command(module.NAME, help=module.HELP, add_help_option=False)(
+                command(module.run, options, words=words)
+            )
     return made
 
 
@@ -52,8 +61,8 @@ def _usage_error(error: Any, argv: Sequence[str]) -> UsageError:
     if flag is None:
         return UsageError(f"{error.format_message().rstrip('.')}; see `lora-plan --help`")
     if hasattr(error, "possibilities"):
-        return _unknown_option(_as_typed(flag, argv), flags_of(error.ctx))
-    if any(option.metavar and option.flag == flag for option in plan.OPTIONS):
+        return _unknown_option(_as_typed(flag, argv), error.ctx)
+    if any(option.metavar and option.flag == flag for option in (*plan.OPTIONS, *simulate.OPTIONS)):
         return lacks_value(flag)
     return UsageError(f"option '{flag}' is a switch; write it without a value")
 
@@ -66,17 +75,18 @@ def _as_typed(flag: str, argv: Sequence[str]) -> str:
     return next((word.partition("=")[0] for word in typed if flag[1:] in word), flag)
 
 
-def _unknown_option(flag: str, flags: Sequence[str]) -> UsageError:
+def _unknown_option(flag: str, ctx: typer.Context) -> UsageError:
     from planner.names import did_you_mean
     from planner.run.wording import shown
 
-    hint = did_you_mean(flag, flags) or "; `lora-plan --help` lists them"
+    hint = did_you_mean(flag, flags_of(ctx)) or f"; `{ctx.command_path} --help` lists them"
     return UsageError(f"option {shown(flag)} is not known{hint}")
 
 
-def _unknown_command(word: str, commands: Sequence[str]) -> UsageError:
+def _unknown_command(word: str) -> UsageError:
     from planner.names import did_you_mean
     from planner.run.wording import shown
 
-    hint = did_you_mean(word, commands) or "; `lora-plan --help` lists the commands and options"
+    names = [module.NAME for module, _, _ in _COMMANDS]
+    hint = did_you_mean(word, names) or "; `lora-plan --help` lists the commands and options"
     return UsageError(f"{shown(word)} is neither a command nor an option's value{hint}")

@@ -16,12 +16,13 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
-from typer.core import TyperOption
+from typer.core import TyperArgument, TyperOption
 
 from reports.page import Page
 
 USAGE = (
-    ("lora-plan [OPTIONS]", "does this run fit, and where does every byte go?"),
+    ("lora-plan [OPTIONS]", "does it fit, and where does every byte go?"),
+    ("lora-plan simulate [OPTIONS]", "the same from the real stack, without a GPU"),
     ("lora-plan models [QUERY]", "the models that are known by name"),
     ("lora-plan gpus [QUERY]", "the cards that are known by name"),
 )
@@ -42,7 +43,8 @@ def main_help(ctx: typer.Context, page: Page) -> str:
 
 def command_help(ctx: typer.Context, page: Page) -> str:
     """How to call one command, within the page's width."""
-    usage = Text(f"{ctx.command_path} [QUERY] [OPTIONS]", "bold")
+    words = "[QUERY] " if any(isinstance(param, TyperArgument) for param in ctx.command.params) else ""
+    usage = Text(f"{ctx.command_path} {words}[OPTIONS]", "bold")
     return _drawn([_indented(usage), _indented(Text(ctx.command.help or "")), *_panels(ctx, page)], page)
 
 

@@ -1,1 +1,1 @@
-"""What the reader sees: a plan on the terminal and as JSON."""
+"""What the reader sees: a plan or a simulation on the terminal, as JSON and as a picture."""

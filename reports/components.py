@@ -51,3 +51,9 @@ def component(name: str) -> Shown:
 def instant(name: str) -> str:
     """An instant in words: `last backward block`."""
     return name.replace("_", " ")
+
+
+def instant_short(name: str) -> str:
+    """An instant in the words over its column: `last backw.`."""
+    above, below = INSTANTS.get(name, ("", instant(name)))
+    return f"{above} {below}".strip()

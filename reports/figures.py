@@ -18,6 +18,18 @@ def gib_number(count: int, decimals: int = 2) -> str:
     return f"{count / GIB:,.{decimals}f}"
 
 
+def signed_gib(count: int, decimals: int = 2) -> str:
+    """A difference in GiB without the unit, its sign always there: `+0.38`, `-0.00` for a little less; `0` for none."""
+    return f"{count / GIB:+,.{decimals}f}" if count else "0"
+
+
+def signed_share(part: float) -> str:
+    """A difference as a share, its sign always there: `-1.4%`; `>+999%` for what is beyond reading; `0%` for none."""
+    if part > 9.99:
+        return ">+999%"
+    return f"{100 * part:+.1f}%" if part else "0%"
+
+
 def share(part: int, whole: int) -> str:
     """`46%`; `<1%` for what would round to nothing, though it is not nothing."""
     percent = 100 * part / whole

@@ -1,4 +1,4 @@
-"""A plan, an explanation, the catalogues and errors as JSON-like data, under the names of the design."""
+"""A plan, a simulation, an explanation, the catalogues and errors as JSON-like data, under the names of the design."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from planner.catalogue import Gpu, Model
 from planner.coverage import reason_not_planned
+from planner.memory.ledger import Ledgers
 from planner.plan_types import Plan, Suggestion
 
 if TYPE_CHECKING:
     from planner.explain import Explanation
+    from profiler.reconcile import Line, Reconciliation
+    from profiler.simulate.types import Simulation
 
 
 def to_json(plan: Plan, suggestions: Sequence[Suggestion]) -> dict[str, object]:
@@ -22,25 +25,90 @@ def to_json(plan: Plan, suggestions: Sequence[Suggestion]) -> dict[str, object]:
         "defaulted": list(plan.run.defaulted),
         "gpu": asdict(plan.gpu) if plan.gpu else None,
         "verdict": plan.verdict,
-        "memory": {
-            "peak_bytes": asdict(memory.peak_bytes),
-            "interval_bytes": asdict(memory.interval_bytes),
-            "instant": memory.instant,
-            "basis": memory.basis,
-            "instants": [
-                {
-                    "name": instant.name,
-                    "allocated_bytes": instant.allocated_bytes,
-                    "components": dict(instant.components),
-                }
-                for instant in memory.instants
-            ],
-        },
+        "memory": _memory_json(memory, asdict(memory.interval_bytes)),
         "parameters": asdict(plan.parameters),
         "footprint": asdict(plan.footprint),
         "limits": asdict(plan.limits) if plan.limits else None,
         "suggestions": [asdict(suggestion) for suggestion in suggestions],
         "notes": list(plan.notes),
+    }
+
+
+def simulation_json(
+    simulation: Simulation, reconciliation: Reconciliation | None, not_estimated_because: str | None = None
+) -> dict[str, object]:
+    """A simulation under a plan's names; sizes in bytes.
+
+    `reconciliation` is None where none was asked for, or where there is no estimate, for the reason given.
+    """
+    return {
+        "run": simulation.run.to_dict(),
+        "defaulted": list(simulation.run.defaulted),
+        "peft_type": simulation.peft_type,
+        "gpu": asdict(simulation.gpu) if simulation.gpu else None,
+        "verdict": simulation.verdict,
+        "memory": _memory_json(simulation.memory, None),
+        "parameters": asdict(simulation.parameters),
+        "timeline": {
+            "allocated_bytes": list(simulation.timeline.allocated),
+            "reserved_bytes": list(simulation.timeline.reserved),
+            "instants": [{"at": at, "name": name} for at, name in simulation.timeline.instants],
+        },
+        "retries": simulation.retries,
+        "out_of_memory": asdict(simulation.out_of_memory) if simulation.out_of_memory else None,
+        "layers": simulation.layers,
+        "traced_layers": simulation.traced_layers,
+        "steps": simulation.steps,
+        "versions": dict(simulation.versions),
+        "approximations": list(simulation.approximations),
+        "notes": list(simulation.notes),
+        "reconciliation": reconciliation_json(reconciliation) if reconciliation else None,
+        "not_estimated_because": not_estimated_because,
+    }
+
+
+def reconciliation_json(reconciliation: Reconciliation) -> dict[str, object]:
+    """Ledgers side by side, in bytes: each list has one entry a column; null is what a column does not know.
+
+    Differences are each earlier column less the last, so they are one fewer.
+    """
+    return {
+        "columns": list(reconciliation.columns),
+        "peaks": list(reconciliation.peaks),
+        "levels": [_line_json(line) for line in reconciliation.levels],
+        "instants": [
+            {
+                **_line_json(instant.allocated),
+                "components": [_line_json(line) for line in instant.components],
+            }
+            for instant in reconciliation.instants
+        ],
+    }
+
+
+def _line_json(line: Line) -> dict[str, object]:
+    return {
+        "name": line.name,
+        "bytes": list(line.bytes),
+        "differences_bytes": list(line.differences),
+        "relative_differences": list(line.relative),
+    }
+
+
+def _memory_json(memory: Ledgers, interval_bytes: dict[str, object] | None) -> dict[str, object]:
+    return {
+        "peak_bytes": asdict(memory.peak_bytes),
+        "interval_bytes": interval_bytes,
+        "instant": memory.instant,
+        "basis": memory.basis,
+        "instants": [
+            {
+                "name": instant.name,
+                "allocated_bytes": instant.allocated_bytes,
+                "components": dict(instant.components),
+            }
+            for instant in memory.instants
+        ],
     }
 
 

@@ -13,6 +13,7 @@ from reports.bar import bar_section
 from reports.figures import columns, gib, gib_number
 from reports.ledger_table import ledger_section
 from reports.page import Page
+from reports.sections import joined, list_section
 from reports.verdict import verdict_section
 
 
@@ -30,12 +31,9 @@ def plan_text(plan: Plan, suggestions: Sequence[Suggestion], page: Page) -> str:
         _footprint(plan.run, plan.footprint, page),
         [] if urgent else advice,
         assumptions_section(plan.run, page),
-        _notes(plan.notes, page),
+        list_section("Notes", plan.notes, page),
     ]
-    lines: list[str] = []
-    for section in filter(None, sections):
-        lines += ["", *section] if lines else section
-    return page.finish(lines)
+    return page.finish(joined(sections))
 
 
 def _levels(plan: Plan, page: Page) -> list[str]:
@@ -89,8 +87,3 @@ def _footprint(run: TrainingRun, footprint: Footprint, page: Page) -> list[str]:
         page.heading("Off the GPU"),
         *(f"  {figure}  {page.style(str(row[2]), 'dim')}" for figure, row in zip(figures, rows, strict=True)),
     ]
-
-
-def _notes(notes: Sequence[str], page: Page) -> list[str]:
-    lines = [line for note in notes for line in page.wrap(note, first="  - ")]
-    return [page.heading("Notes"), *lines] if lines else []

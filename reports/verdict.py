@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from planner.plan import resolve
 from planner.plan_types import Parameters, Plan
 from planner.run import TrainingRun
 from planner.units import format_count
 from reports.figures import gib, gib_number
 from reports.page import Page
+
+if TYPE_CHECKING:
+    from profiler.simulate.types import Simulation
 
 _WORDS = {"fits": ("FITS", "green"), "tight": ("TIGHT", "yellow"), "does_not_fit": ("DOES NOT FIT", "red")}
 _METHODS = {
@@ -30,7 +35,7 @@ def verdict_section(plan: Plan, page: Page) -> list[str]:
     title = f"{model_title(plan.run)} {method_title(plan.run)}"
     reserved, interval = plan.memory.peak_bytes.reserved, plan.memory.interval_bytes
     figure = f"{gib(reserved)} ({gib_number(interval.low, 1)}–{gib_number(interval.high, 1)}) reserved"
-    parameters = f"  {_trained(plan.parameters)}"
+    parameters = f"  {trained(plan.parameters)}"
     if plan.gpu is None or plan.verdict is None:
         return [
             page.style(title, "bold"),
@@ -39,19 +44,34 @@ def verdict_section(plan: Plan, page: Page) -> list[str]:
             ),
             parameters,
         ]
-    word, colour = _WORDS[plan.verdict]
-    gap = plan.gpu.usable_bytes - reserved
-    rest = f"{gib(gap)} to spare" if gap >= 0 else f"{gib(-gap)} too much"
-    head, *more = page.wrap(f"{word}   {title} on {plan.gpu.name}", first="", rest=" " * (len(word) + 3))
     return [
-        page.style(word, "bold", colour) + page.style(head.removeprefix(word), "bold"),
-        *(page.style(line, "bold") for line in more),
-        *page.wrap(f"{figure} of {gib(plan.gpu.usable_bytes)} usable: {rest}"),
+        *verdict_line(plan.verdict, f"{title} on {plan.gpu.name}", page),
+        *page.wrap(f"{figure} of {gib(plan.gpu.usable_bytes)} usable: {to_spare(plan.gpu.usable_bytes - reserved)}"),
         parameters,
     ]
 
 
-def _trained(parameters: Parameters) -> str:
+def verdict_line(verdict: str, title: str, page: Page) -> list[str]:
+    """The verdict in its colour, and what it is on."""
+    word, colour = _WORDS[verdict]
+    head, *more = page.wrap(f"{word}   {title}", first="", rest=" " * (len(word) + 3))
+    return [
+        page.style(word, "bold", colour) + page.style(head.removeprefix(word), "bold"),
+        *(page.style(line, "bold") for line in more),
+    ]
+
+
+def verdict_words(verdict: str) -> str:
+    """A verdict within a sentence: `does not fit`."""
+    return verdict.replace("_", " ")
+
+
+def to_spare(gap: int) -> str:
+    """Usable memory less what is reserved: `3.1 GiB to spare`, `0.8 GiB too much`."""
+    return f"{gib(gap)} to spare" if gap >= 0 else f"{gib(-gap)} too much"
+
+
+def trained(parameters: Parameters) -> str:
     total, trainable = parameters.total, parameters.trainable
     if trainable == total:
         return f"all {format_count(total)} parameters are trained"
@@ -65,6 +85,11 @@ def model_title(run: TrainingRun) -> str:
         return loaded.model.id.rpartition("/")[2]
     parts = [part for part in run.model.replace("\\", "/").split("/") if part]
     return parts[-2] if len(parts) > 1 and parts[-1] == "config.json" else parts[-1]
+
+
+def simulation_title(simulation: Simulation) -> str:
+    """The model and the method, which a PEFT config can stand for."""
+    return f"{model_title(simulation.run)} {simulation.peft_type or method_title(simulation.run)}"
 
 
 def method_title(run: TrainingRun) -> str:

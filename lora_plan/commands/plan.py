@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from lora_plan.arguments import Arguments, Option
+from lora_plan.card import RUN_AND_CARD_OPTIONS, card_of, check_card
 from lora_plan.errors import UsageError
-from lora_plan.options import given_run, number, run_of
+from lora_plan.options import given_run, run_of
 from lora_plan.output import write, write_json
-from lora_plan.run_options import GPU, RUN_OPTIONS
 
 if TYPE_CHECKING:
     from planner.catalogue import Gpu
@@ -22,11 +22,7 @@ NOT_MET = 1
 OUTPUT = "Output"
 
 OPTIONS = (
-    *(option for option in RUN_OPTIONS if option.panel != GPU),
-    Option("gpu", "--gpu", GPU, "NAME", "A card that `lora-plan gpus` lists, as a100-80."),
-    Option("gpu_memory", "--gpu-memory", GPU, "GIB", "A card of your own: its GiB in nvidia-smi."),
-    Option("gpu_file", "--gpu-file", GPU, "FILE", "A card of your own, from a YAML, TOML or JSON file."),
-    *(option for option in RUN_OPTIONS if option.panel == GPU),
+    *RUN_AND_CARD_OPTIONS,
     Option("json", "--json", OUTPUT, "", "Print JSON; sizes are in bytes."),
     Option("check", "--check", OUTPUT, "", "Exit with status 1 unless the verdict is FITS."),
     Option(
@@ -65,7 +61,7 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
         return 0
     _check_options(arguments)
     training = run_of(given_run(arguments))
-    card = _card(arguments)
+    card = card_of(arguments)
     file, component = arguments.text("save_run"), arguments.text("explain")
     if file is not None:
         from planner.run import write_run
@@ -79,27 +75,9 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
 
 
 def _check_options(arguments: Arguments) -> None:
-    cards = {"--gpu": "gpu", "--gpu-memory": "gpu_memory", "--gpu-file": "gpu_file"}
-    given = [flag for flag, name in cards.items() if arguments[name] is not None]
-    if len(given) > 1:
-        raise UsageError(f"{given[0]} and {given[1]} name two cards; give one of them", field="gpu")
-    if arguments.on("check") and not given:
-        raise UsageError("--check needs a card to check against; name it with --gpu", field="gpu")
+    check_card(arguments)
     if arguments.on("check") and arguments["explain"] is not None:
         raise UsageError("--check and --explain ask for two things; give one of them", field="explain")
-
-
-def _card(arguments: Arguments) -> Gpu | str | None:
-    memory, file = arguments.text("gpu_memory"), arguments.text("gpu_file")
-    if memory is not None:
-        from planner.catalogue import own_gpu
-
-        return own_gpu(number(memory, "--gpu-memory", "a number of GiB, such as 24"))
-    if file is not None:
-        from planner.catalogue import read_gpu_file
-
-        return read_gpu_file(file)
-    return arguments.text("gpu")
 
 
 def _gpu(card: Gpu | str | None) -> Gpu | None:

@@ -23,7 +23,8 @@ from planner.tape import (
     layers,
     ops,
 )
-from planner.tape.attention import Heads, eager_attention, fused_attention, rotary
+from planner.tape.attention import Heads, eager_attention, repeat_heads, rotary
+from planner.tape.sdpa import flash_attention, scaled_dot_product_attention
 from planner.tape.sinks import sink_attention
 
 
@@ -213,13 +214,16 @@ class BlockForward:
                     upcast=upcast,
                     head_major=head_major,
                 )
-            if mask is not None:
-                groups = heads.heads // heads.kv_heads
-                k, v = ops.expand_copy(k, groups), ops.expand_copy(v, groups)
-            if self.tape.autocast:
-                q, k, v = (ops.to(x, self.tape.autocast) for x in (q, k, v))
-            out = fused_attention(q, k, v, heads, mask)
-            # flash attention lays its result out like q (`mha_fwd`), the kernel that takes a mask by token
+            if self.run.attention != "sdpa":
+                if self.tape.autocast:
+                    q, k, v = (ops.to(x, self.tape.autocast) for x in (q, k, v))
+                return flash_attention(q, k, v, heads)
+            # `use_gqa_in_sdpa`
+            enable_gqa = mask is None and heads.head_dim == heads.value_dim <= 256
+            if not enable_gqa:
+                k, v = repeat_heads(k, heads), repeat_heads(v, heads)
+                heads = heads._replace(kv_heads=heads.heads)
+            out = scaled_dot_product_attention(q, k, v, heads, mask=mask, dropout=dropout, enable_gqa=enable_gqa)
             return ops.contiguous(out) if head_major and mask is None else out
 
     def _after_prefix(self, name: str, x: Tensor, tokens: int) -> Tensor:

@@ -39,7 +39,13 @@ class Variant:
 def new_tape(run: TrainingRun, *, training: bool = True) -> Tape:
     """A tape under the run's autocast."""
     autocast = {"no": None, "bf16": "bfloat16", "fp16": "float16"}[run.mixed_precision]
-    return Tape(autocast=autocast, accumulating=run.gradient_accumulation_steps > 1, training=training)
+    return Tape(
+        autocast=autocast,
+        accumulating=run.gradient_accumulation_steps > 1,
+        training=training,
+        batch=run.micro_batch_size,
+        sequence=run.sequence_length,
+    )
 
 
 def block_forward(

@@ -23,41 +23,10 @@ class Heads(NamedTuple):
     value_dim: int
 
 
-def fused_attention(q: Tensor, k: Tensor, v: Tensor, heads: Heads, mask: Tensor | None = None) -> Tensor:
-    """Flash or memory-efficient attention: saves q, k, v, the output and a float32 log-sum-exp per row.
-
-    The backward kernel adds a float32 accumulator the size of q, a float32 row per token and head, and,
-    with grouped heads, gradients of k and v at the full number of heads before they are summed
-    (`csrc/flash_attn/flash_api.cpp`, `mha_bwd`). A boolean mask becomes an additive one in q's dtype,
-    at every call, which is saved (`_safe_convert_attn_mask`, `scaled_dot_product_attention`).
-    """
-    tape = q.tape
-    out = tape.new(q.rows, heads.heads * heads.value_dim, q.dtype, "attention output")
-    logsumexp = tape.new(q.rows, heads.heads, "float32", "attention log-sum-exp")
-    bias = tape.new(mask.rows, mask.cols, q.dtype, "additive mask") if mask is not None else None
-    if tape.records(q, k, v):
-        q_shape, k_shape, v_shape = ops.meta(q), ops.meta(k), ops.meta(v)
-        kept = out.detach()
-        grouped = k.cols < heads.heads * heads.head_dim
-
-        def backward(
-            grad: Tensor, saved: tuple[Tensor | None, ...] = (q, k, v, kept, logsumexp, bias)
-        ) -> tuple[Gradient, Gradient, Gradient]:
-            grad_q = tape.new(*q_shape, "gradient of q")
-            grad_k = tape.new(*k_shape, "gradient of k")
-            grad_v = tape.new(*v_shape, "gradient of v")
-            rowsum = tape.new(q_shape.rows, heads.heads, "float32", "attention backward rows")
-            accumulator = tape.new(q_shape.rows, q_shape.cols, "float32", "attention backward accumulator")
-            if grouped:
-                full_k = tape.new(q_shape.rows, heads.heads * heads.head_dim, k_shape.dtype, "ungrouped dk")
-                full_v = tape.new(q_shape.rows, heads.heads * heads.value_dim, v_shape.dtype, "ungrouped dv")
-                del full_k, full_v
-            del rowsum, accumulator
-            return grad_q, grad_k, grad_v
-
-        saved = [q, k, v, out, logsumexp]
-        tape.record([out], [q, k, v], backward, saved if bias is None else [*saved, bias])
-    return out
+def repeat_heads(x: Tensor, heads: Heads) -> Tensor:
+    """`repeat_kv`: keys or values of every head. A single head is expanded, which copies nothing."""
+    groups = heads.heads // heads.kv_heads
+    return ops.expand(x, groups) if heads.kv_heads == 1 else ops.expand_copy(x, groups)
 
 
 def eager_attention(
@@ -77,14 +46,12 @@ def eager_attention(
     upcast: the softmax is taken in float32, as in most families. head_major: q and k lie in memory head by
     head, not token by token. `torch.matmul` copies what does not, to take batch and heads together.
     """
-    groups = heads.heads // heads.kv_heads
-    k = ops.expand_copy(k, groups)
-    v = ops.expand_copy(v, groups)
+    copied = 1 < heads.kv_heads < heads.heads
+    k, v = repeat_heads(k, heads), repeat_heads(v, heads)
     dtype = q.dtype
-    k_ready = head_major or groups > 1
     rows = SCORES if mask is None else mask.rows
     weights = ops.scale(
-        ops.matmul(operand(q, head_major), operand(k, k_ready), rows, heads.heads, "attention scores"),
+        ops.matmul(operand(q, head_major), operand(k, head_major or copied), rows, heads.heads, "attention scores"),
         "scaled scores",
     )
     if softcap:
@@ -97,7 +64,7 @@ def eager_attention(
     weights = ops.dropout(weights, dropout)
     out = ops.matmul(
         operand(weights, True),
-        operand(v, groups > 1),
+        operand(v, copied),
         q.rows,
         heads.heads * heads.value_dim,
         "attention output",
@@ -106,10 +73,13 @@ def eager_attention(
 
 
 def operand(x: Tensor, ready: bool) -> Tensor:
-    """An operand of `torch.matmul`: in autocast's dtype, copied where batch and heads do not lie together."""
+    """An operand of `torch.matmul`: in autocast's dtype, copied where batch and heads do not lie together.
+
+    ready: whether they do; for a batch of one they always do.
+    """
     if x.tape.autocast and x.dtype != x.tape.autocast:
         return ops.to(x, x.tape.autocast)
-    return x if ready else ops.contiguous(x)
+    return x if ready or x.tape.batch == 1 else ops.contiguous(x)
 
 
 def rotary(x: Tensor, cos: Tensor, sin: Tensor, *, width: int | None = None) -> Tensor:

@@ -89,30 +89,3 @@ def weighted(weights: Tensor, v: Tensor, heads: Heads) -> Tensor:
     if tape.autocast:
         weights, v = ops.to(weights, tape.autocast), ops.to(v, tape.autocast)
     return ops.matmul(weights, v, v.rows, heads.heads * heads.value_dim, "attention output")
-
-
-def sdpa_math(q: Tensor, k: Tensor, v: Tensor, heads: Heads, mask: Tensor) -> Tensor:
-    """SDPA without a kernel that takes its operands, as with fewer key heads and no `enable_gqa`.
-
-    Source: `_scaled_dot_product_attention_math` (`aten/src/ATen/native/transformers/attention.cpp`): 16-bit
-    operands are taken to float32, the boolean mask to an additive one, and the weights are kept.
-    """
-    tape = q.tape
-    if tape.autocast:
-        q, k, v = (ops.to(x, tape.autocast) for x in (q, k, v))
-    dtype = q.dtype
-    bias = tape.new(mask.rows, mask.cols, dtype, "additive mask")
-    q, k, v, bias = (ops.to(x, "float32") for x in (q, k, v, bias))
-    q = ops.scale(q)
-    k_all = ops.expand_copy(ops.scale(k), heads.heads // heads.kv_heads)
-    weights = ops.matmul(ops.contiguous(q), k_all, SCORES, heads.heads, "attention scores")
-    del k_all
-    weights = add_in_place(weights, bias)
-    weights = ops.softmax(weights)
-    v_all = ops.expand_copy(v, heads.heads // heads.kv_heads)
-    out = ops.matmul(weights, v_all, q.rows, heads.heads * heads.value_dim, "attention output")
-    del v_all
-    out = ops.to(out, dtype)
-    copied = ops.to(weights.detach(), dtype)
-    del copied
-    return out

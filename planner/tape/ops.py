@@ -296,6 +296,17 @@ def cat(parts: Sequence[Tensor]) -> Tensor:
     return out
 
 
+def expand(x: Tensor, times: int) -> Tensor:
+    """`expand` alone: a view `times` as wide; gradients are summed."""
+    if times == 1:
+        return x
+    tape = x.tape
+    out = Tensor(tape, x.rows, x.cols * times, x.dtype, storage=x.storage)
+    if tape.records(x):
+        tape.record([out], [x], fresh(tape, meta(x), "gradient sum"), [])
+    return out
+
+
 def expand_copy(x: Tensor, times: int) -> Tensor:
     """`expand` followed by a `reshape` that copies (`repeat_kv`): `times` as wide; gradients are summed."""
     if times == 1:

@@ -48,12 +48,24 @@ class Tape:
     autocast: dtype of `torch.autocast`, or None outside it.
     accumulating: gradients of parameters exist already, so new ones are added to them and freed.
     training: whether dropout is on and the graph is recorded.
+    batch, sequence: of the run, for what an operation does by them that no polynomial says; within one regime
+    (`planner.memory.regime`) they must not matter otherwise.
     """
 
-    def __init__(self, *, autocast: str | None = None, accumulating: bool = False, training: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        autocast: str | None = None,
+        accumulating: bool = False,
+        training: bool = True,
+        batch: int = 1,
+        sequence: int = 1,
+    ) -> None:
         self.autocast = autocast
         self.accumulating = accumulating
         self.training = training
+        self.batch = batch
+        self.sequence = sequence
         self.grad_enabled = training
         self.scope = ""
         self.sizes: list[Size] = []
@@ -73,6 +85,8 @@ class Tape:
         self.casts: dict[str, Tensor] = {}
         """Autocast's cache of 16-bit copies of trainable float32 parameters, alive until autocast ends."""
         self.parameter_gradients: dict[str, Tensor] = {}
+        self.tied: frozenset[str] = frozenset()
+        """Parameters with a second use elsewhere, for whose gradient the one of this use waits."""
         self.embeddings_require_grad = False
         """Whether the input embedding's output is made to require grad (`enable_input_require_grads`)."""
         self.leaves: list[Tensor] = []
@@ -237,7 +251,7 @@ class Tape:
             pending[key] = self.new(before.rows, before.cols, before.dtype, "gradient sum")
 
     def _accumulate(self, name: str, gradient: Tensor) -> None:
-        if self.accumulating or gradient.storage is None:
+        if gradient.storage is None or (self.accumulating and name not in self.tied):
             return
         if name not in self.parameter_gradients:
             self.gradients.add(gradient.storage.index)

@@ -30,7 +30,7 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{64}\.[0-9a-f]+\.tmp")
 _ABANDONED_SECONDS = 3600
 """A write takes milliseconds: a temporary file an hour old has lost its writer, whatever clock a server has."""
 
-_DAMAGED = "a cached simulation was damaged and is made again"
+DAMAGED = "a cached simulation was damaged and is made again"
 
 
 class _Damaged(Exception):
@@ -72,7 +72,7 @@ class SimulationCache:
         try:
             value = _unpack(data, line)
         except _Damaged:
-            self._warn(_DAMAGED)
+            self._warn(DAMAGED)
             with suppress(OSError):
                 path.unlink()
             return None

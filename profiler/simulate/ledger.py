@@ -85,9 +85,7 @@ def ledgers(stream: Stream, changes: Sequence[int], layers: LayerRange) -> tuple
     ends = [stretch.begins for stretch in stream.stretches[1:]] + [len(stream.events)]
     for stretch, end in zip(stream.stretches, ends, strict=True):
         instant = instant_of(stretch.window, layers)
-        counts = instant is not None and (
-            stretch.step > 1 or stretch.step == 0 or stretch.window.part == EVALUATION
-        )
+        counts = instant is not None and (stretch.step > 1 or stretch.step == 0 or stretch.window.part == EVALUATION)
         most, at_most = largest.get(instant, (-1, now)) if instant is not None and counts else (0, now)
         if counts and alive > most:
             most, at_most = alive, now.copy()

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.catalogue import Gpu, find_gpu
 from planner.errors import Abstention
 from planner.memory.ledger import Ledgers, Levels
+from planner.plan import resolve
 from planner.plan_types import Parameters, PlannedGpu
 from planner.run import TrainingRun
 from profiler.simulate import stack
 from profiler.simulate.allocator import AllocatorSettings, Replay, replay
+from profiler.simulate.export import write_snapshot
 from profiler.simulate.ledger import LayerRange, instant_of, ledgers
+from profiler.simulate.progress import Progress, silent
 from profiler.simulate.stream import STEPS, Stream
 from profiler.simulate.timeline import timeline
 from profiler.simulate.types import OutOfMemory, Simulation
 
 if TYPE_CHECKING:
     from profiler.simulate.traced import TracedRun
-
-Progress = Callable[[str, float], None]
-"""Told of each phase as it begins, with the share of the work that is done."""
 
 
 def simulate(
@@ -31,50 +31,61 @@ def simulate(
     peft_config: str | None = None,
     full_depth: bool = False,
     settings: AllocatorSettings | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
+    export: Path | None = None,
 ) -> Simulation:
     """Simulate a run on a card (its name, or a `Gpu`), or on none yet.
 
     peft_config: path of an `adapter_config.json` that stands for the run's method. full_depth: trace every layer
-    instead of assembling the stream from a few.
+    instead of assembling the stream from a few. export: where to write the replay as a snapshot for PyTorch's memory
+    viewer.
 
     Raises `InputError` where the run, its model, the card or the installed libraries cannot be used, and
     `Abstention` for what is not simulated.
     """
-    tell = progress or _silent
     if run.num_gpus > 1:
         raise Abstention(
             f"runs on {run.num_gpus} GPUs (strategy {run.strategy}) are not simulated yet",
             way_out="simulate one GPU with --gpus 1",
         )
-    notes: list[str] = []
+    # before the libraries are imported, which are told that there is no network
+    loaded, _ = resolve(run.model)
+    notes = [loaded.note] if loaded.note else []
     if isinstance(gpu, str):
         match = find_gpu(gpu)
         gpu = match.gpu
         notes += [match.note] if match.note else []
-    tell("importing the training stack", 0.0)
+    progress("importing the training stack", 0.0)
     stack.import_stack()
     from profiler.simulate.traced import trace_run
 
     with stack.quiet():
-        traced = trace_run(run, peft_config, full_depth, gpu, tell)
-    tell("replaying the allocator", 0.85)
-    return _simulation(traced, gpu, settings or AllocatorSettings(), notes)
-
-
-def _simulation(traced: TracedRun, gpu: Gpu | None, settings: AllocatorSettings, notes: list[str]) -> Simulation:
-    stream, layers = traced.stream, traced.layers
+        traced = trace_run(run, peft_config, full_depth, gpu, progress)
+    progress("replaying the allocator", 0.85)
+    settings = settings or AllocatorSettings()
     capacity = gpu.usable_bytes if gpu is not None else None
-    replayed = replay(stream.events, settings, capacity=capacity)
-    failure = _failure(replayed, stream, layers, traced.layer_names, capacity or 0)
+    stream = traced.stream
+    replayed = replay(stream.events, settings, capacity=capacity, empty_cache_before=stream.emptied)
+    if export is not None:
+        progress("writing the snapshot", 0.95)
+        write_snapshot(export, stream, traced.layer_names, replayed, settings, capacity=capacity)
+    return _simulation(traced, gpu, settings, replayed, notes)
+
+
+def _simulation(
+    traced: TracedRun, gpu: Gpu | None, settings: AllocatorSettings, replayed: Replay, notes: list[str]
+) -> Simulation:
+    stream, layers = traced.stream, traced.layers
+    failure = _failure(replayed, stream, layers, traced.layer_names, gpu.usable_bytes if gpu is not None else 0)
     retries = replayed.retries
     if replayed.out_of_memory is not None:
-        replayed = replay(stream.events, settings)
+        replayed = replay(stream.events, settings, empty_cache_before=stream.emptied)
     instants = ledgers(stream, _changes(replayed), layers)
     peak = max(instants, key=lambda instant: instant.allocated_bytes)
     reserved = replayed.reserved_peak
     return Simulation(
         run=traced.run,
+        peft_type=traced.peft_type,
         gpu=PlannedGpu(gpu.name, 1, gpu.memory_bytes, gpu.usable_bytes, gpu.context_bytes) if gpu else None,
         verdict=None if gpu is None else "does_not_fit" if failure else "tight" if retries else "fits",
         memory=Ledgers(
@@ -94,7 +105,7 @@ def _simulation(traced: TracedRun, gpu: Gpu | None, settings: AllocatorSettings,
         steps=STEPS,
         versions=stack.versions(),
         approximations=traced.approximations,
-        notes=tuple([*notes, *traced.notes]),
+        notes=(*notes, *traced.notes),
     )
 
 
@@ -127,6 +138,3 @@ def _failure(
         operator=allocation.operator,
         step=stretch.step,
     )
-
-
-def _silent(_phase: str, _share: float) -> None: ...

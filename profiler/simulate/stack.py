@@ -7,10 +7,9 @@ import importlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from importlib import metadata
 from typing import Any
-from unittest import mock
 
 from planner.errors import InputError
 
@@ -26,6 +25,8 @@ def import_stack() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     with quiet():
         _import("torch")
+        from unittest import mock
+
         with mock.patch("torch.compile", _not_compiled):
             for library in LIBRARIES:
                 _import(library)
@@ -43,7 +44,7 @@ def versions() -> tuple[tuple[str, str], ...]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """What the libraries have to say about themselves is not for the user of a simulation."""
     loggers = [logging.getLogger(library) for library in LIBRARIES]
     levels = [logger.level for logger in loggers]
@@ -77,4 +78,8 @@ def _missing(library: str) -> InputError:
 
 
 def _not_compiled(function: Callable[..., Any] | None = None, **_: Any) -> Any:
-    return (lambda inner: inner) if function is None else function
+    return _itself if function is None else function
+
+
+def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from profiler.simulate.depth.assemble import Assembly, DoesNotFold
 from profiler.simulate.events import Event
 from profiler.simulate.trace.trace import (
+    ADDED,
     CLIP,
     EMBED,
     EVALUATION,
     LOAD,
     LOSS_BACKWARD,
+    MADE,
     OPTIMIZER,
     RUNTIME,
+    UPCAST,
     ZERO_GRAD,
     Allocation,
     Trace,
@@ -48,6 +51,8 @@ class Stream:
     stretches: list[Stretch] = field(default_factory=list[Stretch])
     made: list[Allocation] = field(default_factory=list[Allocation])
     """By the number of the block."""
+    emptied: list[int] = field(default_factory=list[int])
+    """Events before which `torch.cuda.empty_cache` is called."""
 
 
 Played = list[tuple[int, Allocation | None]]
@@ -98,12 +103,18 @@ def compose(
     player = _Player()
     numbers: dict[Hashable, int] = {}
     by_part: dict[int, list[tuple[Window, Played]]] = {}
+    upcast = False
     for window, played in _passes(assembly, numbers):
         if window.phase == LOAD:
+            if upcast and window.part >= ADDED:
+                # `prepare_model_for_kbit_training` ends with it (PEFT 0.21)
+                player.stream.emptied.append(len(player.stream.events))
+            upcast = UPCAST <= window.part < ADDED
             player.play(window, played)
         else:
             by_part.setdefault(window.part, []).append((window, played))
     updates = {traced.window: _update(traced, numbers) for traced in optimizer.windows if traced.window.phase != LOAD}
+    player.play(Window(OPTIMIZER, None, MADE), updates[Window(OPTIMIZER, None, MADE)])
     freed: Played = [(numbers[name], None) for name in gradients]
     wanted = _workspaces(workspaces, numbers)
     for step in range(1, steps + 1):
@@ -136,7 +147,7 @@ def _workspaces(sizes: Sequence[int], numbers: dict[Hashable, int]) -> dict[str,
 def _update(traced: WindowTrace, numbers: dict[Hashable, int]) -> Played:
     return [
         (
-            numbers.setdefault(("optimizer", step.window, step.index), len(numbers)),
+            numbers.setdefault(("optimizer", step.window, step.number), len(numbers)),
             step if isinstance(step, Allocation) else None,
         )
         for step in traced.steps
@@ -144,8 +155,8 @@ def _update(traced: WindowTrace, numbers: dict[Hashable, int]) -> Played:
 
 
 def _passes(assembly: Assembly, numbers: dict[Hashable, int]) -> list[tuple[Window, Played]]:
-    """Every window, after a look at whether each free ends something that is alive."""
-    live: set[int] = set()
+    """Every window, after a look at whether all that ends in the trace ends here too, once and in its time."""
+    live: dict[int, Allocation] = {}
     out: list[tuple[Window, Played]] = []
     for order, play in enumerate(assembly.plays):
         played: Played = []
@@ -154,11 +165,11 @@ def _passes(assembly: Assembly, numbers: dict[Hashable, int]) -> list[tuple[Wind
             if entry.made is not None:
                 if number in live:
                     raise DoesNotFold(f"{entry.block} is made twice")
-                live.add(number)
-            elif number not in live:
+                live[number] = entry.made
+            elif live.pop(number, None) is None:
                 raise DoesNotFold(f"{entry.block} is freed, but not alive")
-            else:
-                live.remove(number)
             played.append((number, entry.made))
         out.append((play.window, played))
+    if any(assembly.lost(allocation) for allocation in live.values()):
+        raise DoesNotFold("what ends in the trace does not end in the whole model")
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from profiler.simulate.ledger import LayerRange, instant_of
 from profiler.simulate.stream import Stream
@@ -19,7 +20,7 @@ def timeline(
     stretches = [stretch for stretch in stream.stretches if stretch.step == last]
     begin, end = stretches[0].begins, len(stream.events)
     edges = [begin + (end - begin) * point // points for point in range(points + 1)]
-    spans = [(low, max(high, low + 1)) for low, high in zip(edges, edges[1:], strict=False) if low < end]
+    spans = [(low, max(high, low + 1)) for low, high in pairwise(edges) if low < end]
     instants: list[tuple[int, str]] = []
     for stretch in stretches:
         name = instant_of(stretch.window, layers)

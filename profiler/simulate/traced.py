@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import nn
 from planner.catalogue import Gpu
 from planner.plan import resolve
 from planner.run import TrainingRun
+from profiler.simulate.approximations import approximations
 from profiler.simulate.build.adapters import wrap
 from profiler.simulate.build.materialize import materialize
 from profiler.simulate.build.model import build_model, layers_of
@@ -25,11 +26,14 @@ from profiler.simulate.build.quantize import prepare_kbit, quantize
 from profiler.simulate.depth.assemble import Assembly, DoesNotFold
 from profiler.simulate.depth.kinds import kinds_of, reduce
 from profiler.simulate.depth.select import Selection, select
-from profiler.simulate.device import masks, on_sim
+from profiler.simulate.device import kernels, liger, on_sim
+from profiler.simulate.device.attention import AMPERE
 from profiler.simulate.device.backend import FakeMode
 from profiler.simulate.ledger import LayerRange
+from profiler.simulate.progress import Progress, silent
 from profiler.simulate.runtime import workspaces
 from profiler.simulate.stream import Stream, compose
+from profiler.simulate.trace.failures import explained
 from profiler.simulate.trace.hooks import Marks
 from profiler.simulate.trace.optimizer_step import TrainedTensor, trace_optimizer
 from profiler.simulate.trace.step import trace_passes
@@ -42,6 +46,7 @@ class TracedRun:
     """A run's stream at full depth, and what it was made of."""
 
     run: TrainingRun
+    peft_type: str | None
     stream: Stream
     layers: LayerRange
     layer_names: str
@@ -65,14 +70,19 @@ class _Built:
     roles: Roles
     total: int
     trainable: int
+    peft_type: str | None
 
 
 def trace_run(
-    run: TrainingRun, peft_file: str | None, full_depth: bool, gpu: Gpu | None, tell: Callable[[str, float], None]
+    run: TrainingRun,
+    peft_file: str | None = None,
+    full_depth: bool = False,
+    gpu: Gpu | None = None,
+    tell: Progress = silent,
 ) -> TracedRun:
     """Build the run's model, trace a step of it and assemble the stream of its training."""
     padded = run.micro_batch_size > 1 and not run.packing
-    with on_sim(padded=padded):
+    with on_sim(padded=padded, capability=_capability(gpu)), liger.kernels_of(run, _capability(gpu)):
         tell("building the model", 0.4)
         built = _build(run, peft_file)
         kinds = kinds_of(built.layers, built.model.config)
@@ -94,6 +104,7 @@ def trace_run(
             stream, layers = _assembled(built, run, gpu, trace, selection, Assembly(trace, selection), tell)
     return TracedRun(
         run=run,
+        peft_type=built.peft_type,
         stream=stream,
         layers=layers,
         layer_names=_plain(built.name),
@@ -101,13 +112,13 @@ def trace_run(
         traced=len(selection.kept),
         total=built.total,
         trainable=built.trainable,
-        approximations=(),
+        approximations=approximations(run, gpu),
         notes=tuple(notes),
     )
 
 
 def _build(run: TrainingRun, peft_file: str | None) -> _Built:
-    config = read_peft_config(peft_file) if peft_file is not None else None
+    config: Any = read_peft_config(peft_file) if peft_file is not None else None
     loaded, _ = resolve(run.model)
     model = build_model(run, loaded)
     _, layers = layers_of(model)
@@ -119,6 +130,7 @@ def _build(run: TrainingRun, peft_file: str | None) -> _Built:
             {"use_reentrant": run.use_reentrant}, every_n_layers=run.checkpoint_every, offload=run.checkpoint_offload
         )
     model = wrap(model, run, config if config is not None else peft_config(run))
+    liger.apply(model, run)
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     return _Built(
         model=model,
@@ -129,15 +141,16 @@ def _build(run: TrainingRun, peft_file: str | None) -> _Built:
         roles=roles(model),
         total=sum(parameter.numel() for parameter in model.parameters()),
         trainable=sum(parameter.numel() for _, parameter in trained),
+        peft_type=None if config is None else config.peft_type.value,
     )
 
 
 def _trace(built: _Built, run: TrainingRun, selection: Selection) -> Trace:
     reduce(built.model, built.name, built.layers, selection.kept)
     layers = built.model.get_submodule(built.name)
-    tracker = Tracker(masks.answer)
+    tracker = Tracker(kernels.answer)
     marks = Marks(tracker, list(layers), _module_names(built.model, built.name))
-    with FakeMode(), tracker:
+    with explained(tracker, run, _plain(built.name)), FakeMode(), tracker:
         materialize(built.model, layers, built.loaded, tracker)
         with marks.on(built.model):
             trace_passes(built.model, run, marks, tracker)
@@ -152,12 +165,12 @@ def _assembled(
     trace: Trace,
     selection: Selection,
     assembly: Assembly,
-    tell: Callable[[str, float], None],
+    tell: Progress,
 ) -> tuple[Stream, LayerRange]:
     names = _gradient_names(built, trace, selection)
     tell("tracing the optimizer", 0.7)
     reached = [tensor for tensor in built.tensors if tensor.name in names]
-    optimizer = trace_optimizer(reached, built.roles, run, masks.answer)
+    optimizer = trace_optimizer(reached, built.roles, run, kernels.answer)
     stream = compose(
         assembly,
         optimizer,
@@ -165,7 +178,8 @@ def _assembled(
         micro_batches=run.gradient_accumulation_steps,
         workspaces=workspaces(gpu),
     )
-    ran = [play.window.layer for play in assembly.plays if play.window.phase == FORWARD and play.window.layer is not None]
+    windows = [play.window for play in assembly.plays]
+    ran = [window.layer for window in windows if window.phase == FORWARD and window.layer is not None]
     return stream, LayerRange(min(ran), max(ran))
 
 
@@ -188,8 +202,14 @@ def _gradient_names(built: _Built, trace: Trace, selection: Selection) -> dict[s
             own = window.layer if layer is None else selection.stands_for[layer]
             here = selection.kept[own] if layer is None else layer
             window = window._replace(layer=here + window.layer - own)
-        found[tensor.name] = (window, made.index)
+        found[tensor.name] = (window, made.number)
     return found
+
+
+def _capability(gpu: Gpu | None) -> tuple[int, int]:
+    """Of an NVIDIA card; of any other, and of none, the A100's."""
+    major, _, minor = (gpu.compute_capability if gpu is not None else "").partition(".")
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else AMPERE
 
 
 def _module_names(model: nn.Module, layers: str) -> dict[int, str]:

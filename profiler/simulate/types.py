@@ -44,6 +44,8 @@ class Simulation:
     """One run, run on fake tensors: the ledgers that its real training stack draws up."""
 
     run: TrainingRun
+    peft_type: str | None
+    """The type of the PEFT config that stood for the run's method, where one did."""
     gpu: PlannedGpu | None
     verdict: str | None
     """fits; tight: only after the allocator has given back what it cached; does_not_fit; None without a card."""

@@ -89,7 +89,6 @@ def test_version_and_help() -> None:
     for panel in ("Model", "Method", "Precision", "Batch", "Memory savers", "GPU", "Output"):
         assert f"╭─ {panel} ─" in outcome.out
     assert "lora-plan models" in outcome.out
-    assert "simulate" not in outcome.out
     assert call("-h").out == outcome.out
 
 
@@ -182,3 +181,4 @@ def test_the_way_to_a_plan_imports_nothing_heavy() -> None:
     assert "planner.plan" in imported
     for heavy in ("torch", "transformers", "peft", "bitsandbytes", "pandas", "numpy", "rich", "yaml"):
         assert heavy not in imported
+    assert not [name for name in imported if name.startswith("profiler")]

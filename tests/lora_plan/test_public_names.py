@@ -11,7 +11,7 @@ import pytest
 import lora_plan
 from tests.lora_plan.cli import ROOT
 
-NAMES = ["Abstention", "InputError", "Plan", "TrainingRun", "__version__", "plan"]
+NAMES = ["Abstention", "InputError", "Plan", "Simulation", "TrainingRun", "__version__", "plan", "simulate"]
 
 
 def test_the_public_names_are_these_and_no_others() -> None:
@@ -19,25 +19,29 @@ def test_the_public_names_are_these_and_no_others() -> None:
     assert dir(lora_plan) == NAMES
 
 
-def test_each_name_is_the_planners_own() -> None:
+def test_each_name_is_that_of_its_own_module() -> None:
     from planner.errors import Abstention, InputError
     from planner.plan import plan
     from planner.plan_types import Plan
     from planner.run import TrainingRun
+    from profiler.simulate.simulate import simulate
+    from profiler.simulate.types import Simulation
 
     for name, value in {
         "Abstention": Abstention,
         "InputError": InputError,
         "Plan": Plan,
+        "Simulation": Simulation,
         "TrainingRun": TrainingRun,
         "plan": plan,
+        "simulate": simulate,
     }.items():
         assert getattr(lora_plan, name) is value
 
 
 def test_another_name_is_refused() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'simulate'"):
-        lora_plan.simulate  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'train'"):
+        lora_plan.train  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_the_version_is_the_projects() -> None:
@@ -47,6 +51,6 @@ def test_the_version_is_the_projects() -> None:
 
 
 def test_the_import_is_lazy() -> None:
-    code = "import sys, lora_plan; print([name for name in sys.modules if name.startswith('planner')])"
+    code = "import sys, lora_plan; print([name for name in sys.modules if name.startswith(('planner', 'profiler'))])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
-from reports.json import error_json, to_json
+from profiler.reconcile import reconcile
+from reports.json import error_json, simulation_json, to_json
 from tests.reports.samples import full_that_does_not_fit, lora_without_a_card, qlora_that_fits
+from tests.reports.simulations import that_does_not_fit, without_a_card
 
 
 def test_the_names_of_the_design() -> None:
@@ -61,3 +63,38 @@ def test_suggestions_and_errors() -> None:
     first = json.loads(json.dumps(to_json(plan, suggestions)))["suggestions"][0]
     assert set(first) == {"text", "change", "frees_bytes", "reserved_bytes", "fits"}
     assert error_json("no", "rank", "input") == {"error": {"message": "no", "field": "rank", "kind": "input"}}
+
+
+def test_a_simulation_under_the_names_of_a_plan() -> None:
+    simulation, estimate = that_does_not_fit()
+    both = reconcile([estimate.memory, simulation.memory])
+    data = json.loads(json.dumps(simulation_json(simulation, both)))
+    plan = json.loads(json.dumps(to_json(estimate, ())))
+    assert set(plan) - set(data) == {"footprint", "limits", "suggestions"}
+    assert set(data["memory"]) == set(plan["memory"])
+    assert data["memory"]["interval_bytes"] is None
+    assert data["memory"]["basis"] == "simulation"
+    assert data["out_of_memory"]["module"] == "model.layers.31"
+    assert len(data["timeline"]["allocated_bytes"]) == len(data["timeline"]["reserved_bytes"])
+    assert data["timeline"]["instants"][0] == {"at": 0, "name": "end_of_forward"}
+    assert data["versions"]["peft"] == "0.21.2"
+
+
+def test_a_reconciliation_has_an_entry_a_column_and_one_difference_fewer() -> None:
+    simulation, estimate = that_does_not_fit()
+    data = simulation_json(simulation, reconcile([estimate.memory, simulation.memory]))
+    both = json.loads(json.dumps(data["reconciliation"]))
+    assert both["columns"] == ["formula", "simulation"]
+    assert [level["name"] for level in both["levels"]] == ["allocated", "reserved", "process"]
+    for instant in both["instants"]:
+        estimated, simulated = instant["bytes"]
+        assert instant["differences_bytes"] == [estimated - simulated]
+        assert sum(line["bytes"][1] for line in instant["components"]) == simulated
+
+
+def test_a_simulation_alone() -> None:
+    simulation, _ = without_a_card()
+    data = simulation_json(simulation, None)
+    assert data["reconciliation"] is None
+    assert data["gpu"] is None
+    assert data["out_of_memory"] is None

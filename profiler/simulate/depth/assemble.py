@@ -43,10 +43,7 @@ class Entry:
 
 
 class Assembly:
-    """The windows of the whole model in order, and what happens in each.
-
-    Raises `DoesNotFold` where an allocation would be freed twice, or be freed before it is made.
-    """
+    """The windows of the whole model in order, and what happens in each."""
 
     def __init__(self, trace: Trace, selection: Selection) -> None:
         self._trace = trace
@@ -55,7 +52,10 @@ class Assembly:
         self._played: dict[int, list[int]] = {}
         for layer, position in enumerate(selection.stands_for):
             self._played.setdefault(position, []).append(layer)
-        self._at = {trace_window.window: at for at, trace_window in enumerate(trace.windows)}
+        self._traced_layers = {traced.window.layer for traced in trace.windows if traced.window.layer is not None}
+        self._freed = {
+            (step.window, step.number) for traced in trace.windows for step in traced.steps if isinstance(step, Free)
+        }
         self.plays = list(self._order())
         self._last_play = {play.traced: order for order, play in enumerate(self.plays)}
 
@@ -82,21 +82,35 @@ class Assembly:
             yield from self._whole(traced)
             return
         last = self._last_play[play.traced] == order
-        for step in traced.steps:
-            if isinstance(step, Allocation):
-                yield Entry(step, (play.window, step.index))
+        for layered, group in groupby(traced.steps, key=self._frees_layer):
+            steps = list(group)
+            if layered and last and self._reach_everywhere(steps):
+                yield from self._of_all_layers([step for step in steps if isinstance(step, Free)])
                 continue
-            ended = self._ended(step, play.window, traced.window)
-            if ended[0].layer is None and not last:
-                continue  # what all layers share ends with the last of them
-            yield Entry(None, ended)
+            for step in steps:
+                if isinstance(step, Allocation):
+                    yield Entry(step, (play.window, step.number))
+                    continue
+                ended = self._ended(step, play.window, traced.window)
+                if ended[0].layer is None and not last:
+                    continue  # what all layers share ends with the last of them
+                yield Entry(None, ended)
+
+    def _reach_everywhere(self, frees: Sequence[Step]) -> bool:
+        """Whether every traced layer loses something: then it is not of neighbours."""
+        layers = {self._trace.windows[free.window].window.layer for free in frees}
+        return len(layers) > 2 and layers == self._traced_layers
+
+    def lost(self, allocation: Allocation) -> bool:
+        """Whether an allocation ends within the trace."""
+        return (allocation.window, allocation.number) in self._freed
 
     def _ended(self, free: Free, playing: Window, traced: Window) -> Ended:
         source = self._trace.windows[free.window].window
         if source.layer is None or playing.layer is None or traced.layer is None:
-            return source, free.index
+            return source, free.number
         layer = playing.layer + source.layer - traced.layer
-        return source._replace(layer=layer), free.index
+        return source._replace(layer=layer), free.number
 
     def _whole(self, traced: WindowTrace) -> Iterator[Entry]:
         """A window that belongs to no layer; what it frees of layers it frees of all of them."""
@@ -107,9 +121,9 @@ class Assembly:
                 continue
             for step in steps:
                 if isinstance(step, Allocation):
-                    yield Entry(step, (traced.window, step.index))
+                    yield Entry(step, (traced.window, step.number))
                 else:
-                    yield Entry(None, (self._trace.windows[step.window].window, step.index))
+                    yield Entry(None, (self._trace.windows[step.window].window, step.number))
 
     def _frees_layer(self, step: Step) -> bool:
         return isinstance(step, Free) and self._trace.windows[step.window].window.layer is not None
@@ -118,7 +132,7 @@ class Assembly:
         sources = [self._trace.windows[free.window].window for free in frees]
         by_layer: dict[int, list[tuple[Window, int]]] = {}
         for free, source in zip(frees, sources, strict=True):
-            by_layer.setdefault(source.layer or 0, []).append((source, free.index))
+            by_layer.setdefault(source.layer or 0, []).append((source, free.number))
         traced = list(by_layer)
         layers = [layer for layer, position in enumerate(self._stands_for) if position in by_layer]
         if len(traced) > 1 and traced[0] > traced[-1]:

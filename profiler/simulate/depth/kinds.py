@@ -1,6 +1,7 @@
 """What makes two layers of a model the same: their modules, parameters and settings, but not their number."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
@@ -50,8 +51,10 @@ def reduce(model: Any, name: str, layers: nn.ModuleList, kept: tuple[int, ...]) 
     seen: set[int] = set()
     for module in model.modules():
         config = getattr(module, "config", None)
-        text = config.get_text_config() if hasattr(config, "get_text_config") else None
-        if text is None or id(text) in seen:
+        if config is None or not hasattr(config, "get_text_config"):
+            continue
+        text = config.get_text_config()
+        if id(text) in seen:
             continue
         seen.add(id(text))
         if text.num_hidden_layers != depth:

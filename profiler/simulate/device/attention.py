@@ -144,7 +144,7 @@ def _flash_can(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, drop
     if is_causal and query.size(2) != key.size(2):
         return False
     trained = any(x.requires_grad for x in (query, key, value))
-    if trained and not _large_shared_memory() and 192 < width and (width <= 224 or dropout_p > 0):
+    if trained and not _large_shared_memory() and width > 192 and (width <= 224 or dropout_p > 0):
         return False
     return _capability >= AMPERE
 
@@ -301,14 +301,17 @@ def efficient_workspace(
 
 
 def _efficient_blocks(width: int, dtype: torch.dtype) -> tuple[int, int, bool]:
-    """Rows and keys of a block, and whether it keeps its gradients in registers (`kernels/cutlassB.h`)."""
-    if dtype == torch.float32 or _capability < AMPERE:
-        return (64, 64, dtype != torch.float32 and width <= 64)
+    """Rows and keys of a block, and whether it keeps its gradients in registers (`kernels/cutlassB.h`).
+
+    Of the kernels for a width the first runs whose block fits into the card's shared memory.
+    """
     if width <= 64:
-        return (64, 64, True)
-    if width <= 128:
-        return (128, 128, True) if _large_shared_memory() else (64, 64, False)
-    return (128, 64, False) if _large_shared_memory() else (64, 64, False)
+        return (64, 64, dtype in _HALF)
+    if not _large_shared_memory():
+        return (64, 64, False)
+    if width <= 128 and dtype in _HALF:
+        return (128, 128, True)
+    return (128, 64, False)
 
 
 def _installed(*_: Any, **__: Any) -> None: ...

@@ -4,6 +4,8 @@ A fake tensor of device `cuda` needs a GPU in autograd even though no kernel run
 (`PrivateUse1`) does not, and its operators decompose as CUDA's do unless a kernel says otherwise.
 """
 
+# pyright: reportPrivateUsage=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import contextlib

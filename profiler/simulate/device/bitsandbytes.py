@@ -11,10 +11,10 @@ few tokens (at most 1536, for most weights 512), which does without the expanded
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -27,12 +27,16 @@ INT8_INNER = 4
 
 
 @contextlib.contextmanager
-def as_on_cuda() -> Iterator[None]:
+def as_on_cuda() -> Generator[None, None, None]:
     """Run bitsandbytes on fake tensors of device `sim` as it runs on CUDA.
 
     Load, train and step inside it. What is put back at its end are bitsandbytes' operators, its process-wide
-    code books and its log level.
+    code books and its log level. Where it is not installed, runs that do without it still go.
     """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        with _made_on_the_host():
+            yield
+        return
     load()
     from bitsandbytes import functional
 
@@ -79,7 +83,7 @@ def _uncompiled(function: Any = None, **_: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None, None, None]:
     logger = logging.getLogger("bitsandbytes")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -90,7 +94,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _made_on_the_host() -> Iterator[None]:
+def _made_on_the_host() -> Generator[None, None, None]:
     """`torch.tensor(values, device="sim")`: made on the host and copied, instead of filled by a kernel there is not."""
     before = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)

@@ -12,6 +12,7 @@ Approximated: what cub takes for sorting is not shown.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,8 @@ _HELD = 4
 """C++ references to a gradient that only autograd's buffer holds, seen from a dispatch mode."""
 _STORAGE_HELD = 2
 """References to its storage: its own and the one of Python's `UntypedStorage`."""
+
+_PYTHON_BACKWARD = torch.autograd.function.BackwardCFunction.apply.__code__
 
 _ROWS_PER_THREAD = 10
 _SORTED_FROM = 3072
@@ -53,10 +56,10 @@ def answer(func: Any, args: tuple[Any, ...]) -> Any:
     Writes in place, as no dispatch mode watches a real run, and `masks.answer`.
     """
     if func is _aten.add.Tensor:
-        return _add_gradients(*args) if _in_backward() and len(args) == 2 else NotImplemented
+        return _add_gradients(*args) if len(args) == 2 and _by_autograd() else NotImplemented
     if func is _aten.index_put.default:
         # `index_backward`
-        in_place = _in_backward() and len(args) > 3 and args[3]
+        in_place = len(args) > 3 and args[3] and _by_autograd()
         return _aten.index_put_.default(*args) if in_place else NotImplemented
     return masks.answer(func, args)
 
@@ -65,15 +68,23 @@ def _no() -> bool:
     return False
 
 
-def _in_backward() -> bool:
-    """Whether autograd runs, and not a layer's recomputation inside it."""
-    return torch._C._current_graph_task_id() != -1 and not torch.is_grad_enabled()
+def _by_autograd() -> bool:
+    """Whether autograd itself runs the operator: no recomputation, and no backward written in Python."""
+    if torch._C._current_graph_task_id() == -1 or torch.is_grad_enabled():
+        return False
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "_engine_run_backward":
+        if frame.f_code is _PYTHON_BACKWARD:
+            return False
+        frame = frame.f_back
+    return True
 
 
-def _add_gradients(before: torch.Tensor, gradient: torch.Tensor) -> Any:
+def _add_gradients(before: torch.Tensor, gradient: Any) -> Any:
     """`InputBuffer::accumulate`: a sum of gradients goes into the first where nothing else holds it."""
     if (
-        before.shape == gradient.shape
+        isinstance(gradient, torch.Tensor)
+        and before.shape == gradient.shape
         and before.dtype == gradient.dtype
         and before._use_count() <= _HELD  # pyright: ignore[reportAttributeAccessIssue]
         and torch._C._storage_Use_Count(before.untyped_storage()._cdata) <= _STORAGE_HELD

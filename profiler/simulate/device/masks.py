@@ -43,9 +43,10 @@ def as_on_cuda(padded: bool) -> Generator[None]:
 def answer(func: Any, args: tuple[Any, ...]) -> Any:
     """What operator `func` returns where the tensors' values matter, else `NotImplemented`.
 
-    Reading a value gives a Python number; a tensor that is given back is a new one, as from the operator itself. `all` and `any` over a batch by sequence are taken as questions about
-    the attention mask; of vectors and numbers everything is said to be true and nothing to be extraordinary.
-    `nonzero` finds every token. Numbers that nothing is known of are read as 1.
+    Reading a value gives a Python number; a tensor that is given back is a new one, as from the operator itself.
+    `all` and `any` over a batch by sequence are taken as questions about the attention mask; of vectors and
+    numbers everything is said to be true and nothing to be extraordinary. `nonzero` of a vector finds every
+    token. Numbers that nothing is known of are read as 1.
     """
     reply = _ANSWERS.get(func)
     return NotImplemented if reply is None else reply(func, *args)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ class Marks:
         self._stack: list[str] = []
 
     @contextlib.contextmanager
-    def on(self, model: nn.Module) -> Iterator[None]:
+    def on(self, model: nn.Module) -> Generator[None]:
         """The marks in place."""
         handles = [
             module_hooks.register_module_forward_pre_hook(self._begins),
@@ -45,7 +45,7 @@ class Marks:
         for layer in model.modules():
             checkpoint = getattr(layer, "_gradient_checkpointing_func", None)
             if checkpoint is not None:
-                layer._gradient_checkpointing_func = self._checkpoint(checkpoint)
+                vars(layer)["_gradient_checkpointing_func"] = self._checkpoint(checkpoint)
         try:
             yield
         finally:
@@ -120,6 +120,6 @@ class Marks:
             allocation = self._tracker.allocation_of(parameter.grad)
             if allocation is not None:
                 allocation.component = GRADIENTS
-                self._tracker.trace.gradients[name] = Free(allocation.window, allocation.index)
+                self._tracker.trace.gradients[name] = Free(allocation.window, allocation.number)
 
         return accumulated

@@ -14,7 +14,18 @@ from torch import nn
 from planner.run import TrainingRun
 from profiler.simulate.build.optimizers import Roles, clip, make_optimizer, step
 from profiler.simulate.device.backend import NAME, FakeMode
-from profiler.simulate.trace.trace import CLIP, LOAD, OPTIMIZER, OPTIMIZER_STATES, TEMPORARY, ZERO_GRAD, Trace, Window
+from profiler.simulate.trace.failures import explained
+from profiler.simulate.trace.trace import (
+    CLIP,
+    LOAD,
+    MADE,
+    OPTIMIZER,
+    OPTIMIZER_STATES,
+    TEMPORARY,
+    ZERO_GRAD,
+    Trace,
+    Window,
+)
 from profiler.simulate.trace.tracker import Answer, Tracker
 
 
@@ -26,16 +37,16 @@ class TrainedTensor(NamedTuple):
     dtype: torch.dtype
 
 
-def trace_optimizer(
-    tensors: Sequence[TrainedTensor], roles: Roles, run: TrainingRun, answers: Answer | None
-) -> Trace:
+def trace_optimizer(tensors: Sequence[TrainedTensor], roles: Roles, run: TrainingRun, answers: Answer | None) -> Trace:
     """Two steps: the first makes the states. Parameters and gradients are made in a window of their own."""
     tracker = Tracker(answers)
-    with FakeMode(), tracker:
+    with explained(tracker, run, ""), FakeMode(), tracker:
         tracker.enter(Window(LOAD))
         parameters = [(tensor.name, nn.Parameter(_empty(tensor))) for tensor in tensors]
         for (_, parameter), tensor in zip(parameters, tensors, strict=True):
             parameter.grad = _empty(tensor)
+        # Adagrad makes its states at once
+        tracker.enter(Window(OPTIMIZER, None, MADE))
         optimizer = make_optimizer(run, parameters, roles)
         for number in range(2):
             tracker.enter(Window(CLIP, None, number))

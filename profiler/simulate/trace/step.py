@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import torch
@@ -58,7 +58,9 @@ def _micro_batch(model: nn.Module, run: TrainingRun, marks: Marks, tracker: Trac
     _settle(tracker, part)
     tracker.enter(Window(LOSS_BACKWARD, None, part), LOSS)
     marks.backward()
-    loss.backward()
+    # in this thread: what the modes of a thread say does not reach autograd's own, nor do errors leave it
+    with torch.autograd.set_multithreading_enabled(False):
+        loss.backward()
     tracker.enter(Window(AFTER, None, part))
     del loss
 
@@ -101,7 +103,7 @@ def _settle(tracker: Tracker, part: int) -> None:
 
 
 @contextlib.contextmanager
-def _collector_off() -> Iterator[None]:
+def _collector_off() -> Generator[None]:
     # a collection at an arbitrary moment would end what cycles keep alive, and differently in each run
     gc.collect()
     gc.disable()

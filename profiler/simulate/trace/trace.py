@@ -28,6 +28,13 @@ ZERO_GRAD = "zero_grad"
 EVALUATION = -1
 """The `part` of windows of an evaluation pass."""
 
+MADE = -2
+"""The `part` of the window in which the optimizer is made."""
+
+BASE, UPCAST, ADDED = 0, 10, 20
+"""The `part` of load windows in which the base is loaded, its rest cast to float32, and the adapter placed; one
+more of each for what comes after the layers."""
+
 
 class Window(NamedTuple):
     """A stretch of a step between two marks."""
@@ -48,7 +55,7 @@ class Allocation:
     """Bytes asked for."""
     window: int
     """Position in `Trace.windows` of the window that it is made in."""
-    index: int
+    number: int
     """Its number among the allocations of that window."""
     operator: str
     """`aten.mm.default`; empty for what is placed rather than computed."""
@@ -63,7 +70,7 @@ class Free(NamedTuple):
     """The end of an allocation: the window and the number by which `Allocation` is known."""
 
     window: int
-    index: int
+    number: int
 
 
 Step = Allocation | Free
@@ -77,7 +84,7 @@ class WindowTrace:
     window: Window
     steps: list[Step] = field(default_factory=list["Step"])
     allocations: list[Allocation] = field(default_factory=list[Allocation])
-    """Those of `steps`, by their index."""
+    """Those of `steps`, by their number."""
 
 
 @dataclass(slots=True)
@@ -90,4 +97,4 @@ class Trace:
 
     def allocation(self, free: Free) -> Allocation:
         """The allocation that a free ends."""
-        return self.windows[free.window].allocations[free.index]
+        return self.windows[free.window].allocations[free.number]

@@ -1,6 +1,6 @@
 """Follows the storages of the simulated device: a dispatch mode sees each made, a weak reference sees it die."""
 
-# pyright: reportUnknownMemberType=false, reportPrivateUsage=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateUsage=false
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ class Tracker(TorchDispatchMode):
         self.component = TEMPORARY
         """The component of allocations made from now on."""
         self.module = ""
+        """The module whose forward pass runs."""
+        self.failed: tuple[str, str, Window] | None = None
+        """The operator that raised last, its module and its window."""
         self._answers = answers
         self._device = device
         self._live: dict[int, Allocation] = {}
@@ -70,17 +73,21 @@ class Tracker(TorchDispatchMode):
         return self._live.get(tensor.untyped_storage()._cdata)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = self._answers(func, args) if self._answers is not None else NotImplemented
-        if out is NotImplemented:
-            out = func(*args, **(kwargs or {}))
+        try:
+            out = self._answers(func, args) if self._answers is not None else NotImplemented
+            if out is NotImplemented:
+                out = func(*args, **(kwargs or {}))
+        except Exception:
+            self.failed = (str(func), self.module, self.window)
+            raise
         if isinstance(out, torch.Tensor):
             self._see(out, func)
         elif isinstance(out, tuple | list):
-            for item in out:  # pyright: ignore[reportUnknownVariableType]
+            for item in out:
                 if isinstance(item, torch.Tensor):
                     self._see(item, func)
                 elif isinstance(item, tuple | list):
-                    for inner in item:  # pyright: ignore[reportUnknownVariableType]
+                    for inner in item:
                         if isinstance(inner, torch.Tensor):
                             self._see(inner, func)
         return out
@@ -120,4 +127,4 @@ class Tracker(TorchDispatchMode):
         del self._references[key]
         allocation = self._live.pop(key, None)
         if allocation is not None and not self._closed:
-            self._window.steps.append(Free(allocation.window, allocation.index))
+            self._window.steps.append(Free(allocation.window, allocation.number))

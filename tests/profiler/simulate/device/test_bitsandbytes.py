@@ -15,6 +15,7 @@ import peft
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_leaves
 
 from planner.run import TrainingRun
 from profiler.simulate.build.quantize import fake_parameter, prepare_kbit, quantize, readable_by_peft
@@ -38,6 +39,21 @@ LLAMA: dict[str, Any] = {
 }
 
 
+class BytesOn(LiveBytes):
+    """Live bytes of one device, `sim` or the host."""
+
+    def __init__(self, device: str, ignore: list[torch.Tensor]) -> None:
+        super().__init__(ignore)
+        self._device = device
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor) and leaf.device.type == self._device:
+                self._see(leaf.untyped_storage())
+        return out
+
+
 @pytest.fixture(autouse=True)
 def collector_off() -> Iterator[None]:
     """What cycles keep alive counts, and must not end at a random moment."""
@@ -55,8 +71,8 @@ def simulated() -> Iterator[None]:
     with (
         # PEFT asks for the autocast of CUDA, which is what a call without a device means
         mock.patch("torch.is_autocast_enabled", lambda device=NAME: is_autocast_enabled(device)),
-        mock.patch("transformers.utils.import_utils.is_fake_tensor", return_value=False),
-        mock.patch("transformers.masking_utils.find_packed_sequence_indices", return_value=None),
+        mock.patch("transformers.utils.import_utils.is_fake_tensor", _no),
+        mock.patch("transformers.masking_utils.find_packed_sequence_indices", _no),
         on_sim.as_on_cuda(),
         autocast.as_on_cuda(),
         FakeTensorMode(allow_non_fake_inputs=True),
@@ -73,6 +89,10 @@ def materialize(model: torch.nn.Module) -> None:
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device=NAME)
+
+
+def _no(*_: Any) -> None:
+    """A `Mock` would hold the tensors that it is called with."""
 
 
 def _made(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> torch.nn.Parameter:
