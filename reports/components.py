@@ -53,7 +53,17 @@ def instant(name: str) -> str:
     return name.replace("_", " ")
 
 
+def stretch(name: str) -> str:
+    """The stretch of a step that leads to an instant, in words: `forward`."""
+    return "forward" if name == "end_of_forward" else instant(name)
+
+
 def instant_short(name: str) -> str:
     """An instant in the words over its column: `last backw.`."""
     above, below = INSTANTS.get(name, ("", instant(name)))
     return f"{above} {below}".strip()
+
+
+def stretch_short(name: str) -> str:
+    """The stretch of a step that leads to an instant, in few words."""
+    return "forward" if name == "end_of_forward" else instant_short(name)

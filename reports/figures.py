@@ -19,15 +19,20 @@ def gib_number(count: int, decimals: int = 2) -> str:
 
 
 def signed_gib(count: int, decimals: int = 2) -> str:
-    """A difference in GiB without the unit, its sign always there: `+0.38`, `-0.00` for a little less; `0` for none."""
-    return f"{count / GIB:+,.{decimals}f}" if count else "0"
+    """A difference in GiB without the unit: `+0.38`; `0.00`, without a sign, for too little to show; `0` for none."""
+    return _signed(f"{count / GIB:+,.{decimals}f}") if count else "0"
 
 
 def signed_share(part: float) -> str:
-    """A difference as a share, its sign always there: `-1.4%`; `>+999%` for what is beyond reading; `0%` for none."""
+    """A difference as a share: `-1.4%`; `0.0%` for too little to show; `>+999%` for too much; `0%` for none."""
     if part > 9.99:
         return ">+999%"
-    return f"{100 * part:+.1f}%" if part else "0%"
+    return _signed(f"{100 * part:+.1f}%") if part else "0%"
+
+
+def _signed(text: str) -> str:
+    """`+0.00` without its sign."""
+    return text if any(digit in text for digit in "123456789") else text[1:]
 
 
 def share(part: int, whole: int) -> str:

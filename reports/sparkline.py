@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from profiler.simulate.types import Timeline
-from reports.components import instant_short
+from reports.components import stretch_short
 from reports.figures import gib_number
 from reports.page import Page
 
@@ -36,7 +36,7 @@ def sparkline(timeline: Timeline, page: Page) -> list[str]:
         [_eighths(size, bottom, top) for size in _resampled(sizes[:points], cells)]
         for sizes in (timeline.allocated, timeline.reserved)
     )
-    begins = [(max(0, min(cells - 1, at * cells // points)), instant_short(name)) for at, name in timeline.instants]
+    begins = [(max(0, min(cells - 1, at * cells // points)), stretch_short(name)) for at, name in timeline.instants]
     return [
         page.heading("One step: live █, reserved ─, in GiB"),
         *(

@@ -14,7 +14,7 @@ from planner.errors import InputError
 from planner.units import GIB
 from profiler.simulate.types import Simulation
 from profiler.whole_file import whole_file
-from reports.components import instant
+from reports.components import stretch
 from reports.figures import gib
 from reports.verdict import simulation_title, verdict_words
 
@@ -120,7 +120,7 @@ def _instants(simulation: Simulation, axes: Axes) -> int:
     for number, ((start, name), (end, _)) in reversed(list(enumerate(spans))):
         if number % 2:
             axes.axvspan(start, end, color="black", alpha=_SHADE, zorder=3, linewidth=0)
-        label, left = instant(name), start / last
+        label, left = stretch(name), start / last
         ends = left + _LETTER * (len(label) + 2)
         row = next((row for row, edge in enumerate(free_until) if ends <= edge), len(free_until))
         free_until[: row + 1] = [left] * (row + 1)

@@ -19,8 +19,10 @@ from profiler.simulate.trace.trace import (
     FORWARD,
     HEAD,
     LOAD,
+    LOSS,
     LOSS_BACKWARD,
     OPTIMIZER,
+    TEMPORARY,
     Window,
 )
 
@@ -97,5 +99,14 @@ def ledgers(stream: Stream, changes: Sequence[int], layers: LayerRange) -> tuple
                 most, at_most = alive, now.copy()
         if instant is not None and counts:
             largest[instant] = (most, at_most)
-    found = {name: dict(zip(COMPONENTS, largest[name][1], strict=True)) for name in ORDER if name in largest}
+    found = {name: _components(name, largest[name][1]) for name in ORDER if name in largest}
     return tuple(without_lesser_middle([Instant(name, components) for name, components in found.items()]))
+
+
+def _components(instant: str, sizes: Sequence[int]) -> dict[str, int]:
+    components = dict(zip(COMPONENTS, sizes, strict=True))
+    if instant not in (LOSS_INSTANT, EVALUATION_INSTANT):
+        # what the head leaves behind is a gradient on its way
+        components[TEMPORARY] += components[LOSS]
+        components[LOSS] = 0
+    return components

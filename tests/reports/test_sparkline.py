@@ -53,7 +53,7 @@ def test_names_stand_where_their_instants_begin() -> None:
     lines = sparkline(RAMP, Page())
     (names,) = lines[ROWS + 1 :]
     start = lines[1].index("│") + 1
-    assert names.index("│end of forward") == start
+    assert names.index("│forward") == start
     assert names.index("│loss") == start + 30 * (80 - start) // 40
 
 
