@@ -1,33 +1,26 @@
-"""Score the planner against published runs: `python -m profiler.score [CORPUS.csv]`.
+"""Score an engine against published runs: `python -m profiler.score [--engine plan|simulate] [CORPUS.csv]`.
 
 Every row ends either as a signed error of the level it was measured at, or as an abstention with its reason.
 """
 
 from __future__ import annotations
 
-import csv
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from planner.errors import Abstention, InputError
-from planner.methods import METHODS
-from planner.optimizers import OPTIMIZERS
-from planner.plan import plan
-from planner.run import TrainingRun
+from profiler.engines import ENGINES
+from profiler.rows import CORPUS, Row, read_rows
 
-CORPUS = Path(__file__).parent / "corpus" / "runs.csv"
-
-ASSUMED_LENGTH = {"peft-metamathqa": 655}
-"""Tokens of the longest sample where a source publishes none: one fitted unknown for the whole source.
-
-655 is the length at which LoRA runs of that suite, traced on fake tensors and replayed through the
-allocator, came within 1 % of their reserved peaks.
-"""
-
-Row = dict[str, str]
+PROCESSES = 2
+"""A simulation takes seconds, most of them to import what it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,86 +43,25 @@ class Score:
         return None if self.predicted is None else self.predicted / self.measured - 1
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a corpus file. Raises `InputError` where it cannot be read."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"the corpus {path} cannot be read ({error}); give a CSV file") from None
+def score(rows: Iterable[Row], engine: str = "plan") -> list[Score]:
+    """Each row's score, of an engine by its name."""
+    if engine == "plan":
+        return [_score(engine, row) for row in rows]
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(partial(_score, engine), rows))
 
 
-def run_of(row: Row) -> TrainingRun:
-    """The `TrainingRun` of a corpus row.
-
-    Raises `InputError` or `Abstention` where the row is of a method or a setting that the planner does not have.
-    """
-    length = row["seq_len"] or ASSUMED_LENGTH.get(row["source"])
-    if not length:
-        raise Abstention("the longest batch is not published")
-    fields: dict[str, object] = {
-        "model": row["model"],
-        "method": _method(row),
-        "base_dtype": row["base_dtype"],
-        "mixed_precision": row["mixed_precision"] or "no",
-        "optimizer": _optimizer(row),
-        "micro_batch_size": int(row["micro_batch_size"]),
-        "sequence_length": int(float(length)),
-        "packing": "packed" in row["seq_note"],
-        "gradient_checkpointing": row["gradient_checkpointing"] == "True",
-        "attention": row["attention"],
-    }
-    if fields["method"] in ("lora", "qlora", "rslora"):
-        fields |= {
-            "rank": int(float(row["rank"])),
-            "dropout": float(row["dropout"] or 0),
-            "target_modules": tuple(row["target_modules"].split()),
-            "adapter_dtype": row["adapter_dtype"],
-        }
-    if row["quantization"] != "none":
-        fields["quantization"] = row["quantization"]
-        if not row["quantization"].startswith("gptq"):
-            fields["prepare_kbit"] = row["kbit_upcast"] == "True"
-    return TrainingRun(**fields)
-
-
-def _method(row: Row) -> str:
-    method = {"lora (rslora)": "rslora"}.get(row["method"], row["method"])
-    if method == "qlora" and row["quantization"].startswith("gptq"):
-        return "lora"
-    if method not in METHODS:
-        raise Abstention("a PEFT method that the planner does not have")
-    if method in ("p_tuning", "prompt_tuning", "trainable_tokens"):
-        raise Abstention(f"the row does not state the settings of {method}")
-    return method
-
-
-def _optimizer(row: Row) -> str:
-    # the PEFT suite names torch's own class, whose default on CUDA is what transformers calls adamw_torch
-    name = {"AdamW": "adamw_torch"}.get(row["optimizer"], row["optimizer"])
-    if name not in OPTIMIZERS:
-        raise Abstention("an optimizer that the planner does not have")
-    return name
-
-
-def score(rows: Iterable[Row]) -> list[Score]:
-    """Each row's score."""
-    return [_score(row) for row in rows]
-
-
-def _score(row: Row) -> Score:
+def _score(engine: str, row: Row) -> Score:
     measured = int(float(row["peak_bytes"]))
     common = (row["id"], row["source"], row["level"], measured)
     try:
-        planned = plan(run_of(row), row["gpu"])
+        levels, interval = ENGINES[engine](row)
     except (Abstention, InputError) as error:
         return Score(*common, None, None, getattr(error, "reason", str(error)))
     if row["level"] not in ("allocated", "reserved"):
-        return Score(*common, None, None, f"the level {row['level']} is not planned")
-    predicted = getattr(planned.memory.peak_bytes, row["level"])
-    interval = planned.memory.interval_bytes
-    within = interval.low <= measured <= interval.high if interval.level == row["level"] else None
-    return Score(*common, predicted, within, "")
+        return Score(*common, None, None, f"the level {row['level']} is not predicted")
+    within = interval.low <= measured <= interval.high if interval and interval.level == row["level"] else None
+    return Score(*common, getattr(levels, row["level"]), within, "")
 
 
 def summary(scores: Sequence[Score]) -> str:
@@ -157,18 +89,46 @@ def summary(scores: Sequence[Score]) -> str:
     within = [item.within for item in scores if item.within is not None]
     reasons = Counter(item.reason for item in scores if item.predicted is None)
     lines.append("")
-    lines.append(f"The stated interval held {sum(within)} of the {len(within)} rows measured at its level.")
-    lines.append("")
+    if within:
+        lines.append(f"The stated interval held {sum(within)} of the {len(within)} rows measured at its level.")
+        lines.append("")
     lines.append(f"{sum(reasons.values())} of {len(scores)} rows abstained from.")
     lines += [f"- {count}: {reason}" for reason, count in reasons.most_common()]
     return "\n".join(lines)
 
 
+def compared(simulated: Sequence[Score], planned: Sequence[Score]) -> str:
+    """Both engines on each row that either predicts, as a Markdown table, and the simulation's errors by level."""
+    lines: list[str] = []
+    for level in sorted({item.level for item in simulated}):
+        sizes = [abs(item.error) for item in simulated if item.level == level and item.error is not None]
+        if sizes:
+            mean = sum(sizes) / len(sizes)
+            lines.append(f"{level}: {len(sizes)} rows, mean absolute error {mean:.2%}, worst {max(sizes):.2%}.")
+    lines += ["", "| row | level | measured, bytes | simulated | planned |", "|---|---|---|---|---|"]
+    for ours, theirs in zip(simulated, planned, strict=True):
+        if ours.error is not None or theirs.error is not None:
+            lines.append(f"| {ours.id} | {ours.level} | {ours.measured:,} | {_signed(ours)} | {_signed(theirs)} |")
+    return "\n".join(lines)
+
+
+def _signed(item: Score) -> str:
+    return "" if item.error is None else f"{item.error:+.2%}"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Print the summary of one corpus file, the project's own by default."""
-    path = Path(arguments[0]) if arguments else CORPUS
+    parser = argparse.ArgumentParser(prog="score", description="Score an engine against published runs.")
+    parser.add_argument("corpus", nargs="?", type=Path, default=CORPUS, metavar="CORPUS.csv")
+    parser.add_argument("--engine", choices=tuple(ENGINES), default="plan", help="default: plan")
+    options = parser.parse_args(arguments)
     try:
-        print(summary(score(read_rows(path))))  # noqa: T201
+        rows = read_rows(options.corpus)
+        scores = score(rows, options.engine)
+        print(summary(scores))  # noqa: T201
+        if options.engine == "simulate":
+            print()  # noqa: T201
+            print(compared(scores, score(rows)))  # noqa: T201
     except InputError as error:
         print(f"score: {error}", file=sys.stderr)  # noqa: T201
         return 2

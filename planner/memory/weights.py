@@ -7,6 +7,7 @@ from math import prod
 
 from planner.architecture.modules import Architecture, Module
 from planner.errors import Abstention
+from planner.memory.loading import loading_peak
 from planner.methods.base import kept_dtype
 from planner.quantization import is_quantized, scheme
 from planner.run import TrainingRun
@@ -28,8 +29,7 @@ class BaseWeights:
 
     groups: tuple[WeightGroup, ...]
     load_temporaries: int
-    """The largest tensor that loading holds twice: in 16 bits before it is quantized, or before it is cast
-    to float32 by `prepare_model_for_kbit_training`."""
+    """What loading holds beyond that at its peak: a weight that is being quantized, or cast to float32."""
     host_bytes: int
     """The base in its published 16-bit form (a download, or the host memory a merge needs)."""
 
@@ -53,17 +53,15 @@ def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
             way_out="plan it with --quantization nf4 or none",
         )
     dtype = kept_dtype(run)
-    element, kept_element = DTYPE_BYTES[run.base_dtype], DTYPE_BYTES[dtype]
+    kept_element = DTYPE_BYTES[dtype]
     quantized = [0, 0]
     experts = [0, 0]
     rest = [0, 0]
-    largest = 0
     for name, module, times in modules:
         if quantizer is not None and is_quantized(architecture, name, module, run):
             weight = prod(module.weight)
             quantized[0] += weight * times
             quantized[1] += quantizer.weight_bytes(module, run) * times
-            largest = max(largest, weight * 2)
             bias = module.count - weight
             rest[0] += bias * times
             rest[1] += bias * kept_element * times
@@ -71,8 +69,6 @@ def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
         group = experts if module.kind == "experts" else rest
         group[0] += module.count * times
         group[1] += module.count * kept_element * times
-        if dtype != run.base_dtype:
-            largest = max(largest, module.count * element)
     if quantizer is None:
         named = [(f"all parameters in {dtype}", [a + b for a, b in zip(experts, rest, strict=True)])]
     else:
@@ -82,7 +78,8 @@ def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
             (f"embeddings, head and norms in {dtype}", rest),
         ]
     groups = tuple(WeightGroup(label, count, size) for label, (count, size) in named if count)
-    return BaseWeights(groups, largest, 2 * architecture.parameters)
+    total = sum(group.bytes for group in groups)
+    return BaseWeights(groups, max(0, loading_peak(architecture, run) - total), 2 * architecture.parameters)
 
 
 def _modules(architecture: Architecture) -> list[tuple[str, Module, int]]:

@@ -34,17 +34,18 @@ class Adafactor:
         """Bytes at the widest line of `step`, `update = (grad**2) + eps`, for the largest tensor.
 
         There grad**2 and the sum are alive, for a 16-bit parameter also float32 copies of it and of its
-        gradient, and still the `update` of the tensor before. Which one comes before depends on the
-        order in the model; the largest that can is taken, so that the result is an upper bound by at most
-        the difference of two tensors.
+        gradient, and still the `update` of the tensor before: none for the first, the embedding of tokens; another
+        matrix of a block for all that come later. Of those the largest is taken, so that the result is an upper
+        bound by at most the difference of two matrices of a block.
         """
-        sizes: list[tuple[int, int]] = []
-        for tensor in tensors:
+        held = [tensor for tensor in tensors for _ in range(min(tensor.count, 2))]
+        largest = 0
+        for position, tensor in enumerate(held):
             own = FLOAT32 * tensor.elements
             widest = own * (2 if tensor.dtype == "float32" else 4)
-            sizes += [(widest, own)] * min(tensor.count, 2)
-        if not sizes:
-            return 0
-        largest = max(sizes)
-        sizes.remove(largest)
-        return largest[0] + max((own for _, own in sizes), default=0)
+            if tensor.embedding:
+                before = held[:position]
+            else:
+                before = [other for at, other in enumerate(held) if at != position and not other.embedding]
+            largest = max(largest, widest + FLOAT32 * max((other.elements for other in before), default=0))
+        return largest

@@ -22,6 +22,10 @@ class Scheme(Protocol):
         """Bytes that the weight of `module` and its quantization constants take on the device."""
         ...
 
+    def load_bytes(self, module: Module, run: TrainingRun) -> int:
+        """Most bytes on the device while the weight of `module` is loaded, what is left of it included."""
+        ...
+
     def linear(self, module: Module, x: Tensor, run: TrainingRun) -> Tensor:
         """The product of x with the quantized weight, without the bias."""
         ...

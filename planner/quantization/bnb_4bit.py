@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from planner.architecture.modules import Module
 from planner.tape import ONE, Tensor, ops
 from planner.tape.tape import Gradient
+from planner.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
     from planner.run import TrainingRun
@@ -31,6 +32,16 @@ def weight_bytes(module: Module, run: TrainingRun) -> int:
     if not run.double_quant:
         return packed + 4 * blocks + code
     return packed + blocks + 4 * ceil(blocks / DOUBLE_BLOCK) + code + 256 * 4 + 4
+
+
+def load_bytes(module: Module, run: TrainingRun) -> int:
+    """The weight as it was loaded beside what it becomes; with double quantization the first absmax as well.
+
+    Source: `Bnb4bitQuantize.convert` (transformers 5.23) and `quantize_4bit` (bitsandbytes 0.50).
+    """
+    count = prod(module.weight)
+    first_absmax = 4 * ceil(count / BLOCK) if run.double_quant else 0
+    return count * DTYPE_BYTES[run.base_dtype] + weight_bytes(module, run) + first_absmax
 
 
 def compute_dtype(run: TrainingRun) -> str:

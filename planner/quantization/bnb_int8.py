@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from planner.architecture.modules import Module
 from planner.tape import ONE, Tensor, ops
 from planner.tape.tape import Gradient
+from planner.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
     from planner.run import TrainingRun
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 def weight_bytes(module: Module, run: TrainingRun) -> int:
     """Bytes of the int8 weight (`CB`) and of its float32 absmax per row (`SCB`)."""
     return prod(module.weight) + 4 * module.out_features
+
+
+def load_bytes(module: Module, run: TrainingRun) -> int:
+    """The weight as it was loaded, a float16 copy of it (by way of the host), and what it becomes.
+
+    Source: `Bnb8bitQuantize.convert` (transformers 5.23).
+    """
+    return prod(module.weight) * (DTYPE_BYTES[run.base_dtype] + 2) + weight_bytes(module, run)
 
 
 def linear(module: Module, x: Tensor, run: TrainingRun) -> Tensor:

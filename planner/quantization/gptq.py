@@ -34,6 +34,11 @@ def weight_bytes(module: Module, run: TrainingRun) -> int:
     return 4 * (rows // PACKED) * cols + qzeros + scales + 4 * rows
 
 
+def load_bytes(module: Module, run: TrainingRun) -> int:
+    """The weight itself: it is quantized in its file."""
+    return weight_bytes(module, run)
+
+
 def linear(module: Module, x: Tensor, run: TrainingRun) -> Tensor:
     """The product with the expanded weight, as the kernels that can train compute it."""
     return _awq(module, x) if run.quantization == "awq" else _gptq(module, x)

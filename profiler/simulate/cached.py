@@ -86,7 +86,7 @@ def _key(
         "gpu": None if gpu is None else asdict(gpu),
         "full_depth": full_depth,
         "settings": asdict(settings),
-        "versions": versions(),
+        "versions": versions(run.kernels),
         "python": [sys.implementation.name, *sys.version_info[:3], sys.platform],
         "sources": _digest(*_sources()),
     }

@@ -32,10 +32,13 @@ def import_stack() -> None:
                 _import(library)
 
 
-def versions() -> tuple[tuple[str, str], ...]:
-    """Each library's version, without importing it; raises `InputError` where one is not installed."""
+def versions(kernels: str = "hf") -> tuple[tuple[str, str], ...]:
+    """The version of each library that runs, without importing it.
+
+    kernels: of the run. Raises `InputError` where a library is not installed.
+    """
     found: list[tuple[str, str]] = []
-    for library in LIBRARIES:
+    for library in (*LIBRARIES, "liger-kernel") if kernels == "liger" else LIBRARIES:
         try:
             found.append((library, metadata.version(library)))
         except metadata.PackageNotFoundError:
@@ -72,6 +75,8 @@ def _import(library: str) -> None:
 
 
 def _missing(library: str) -> InputError:
+    if library not in LIBRARIES:
+        return InputError(f"this run needs {library}, which is not installed; pip install {library}")
     return InputError(
         f'simulating runs the real training stack, and {library} is not installed; pip install "lora-plan[verify]"'
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from profiler.simulate.depth.assemble import Assembly, DoesNotFold
 from profiler.simulate.events import Event
+from profiler.simulate.trace.loop import TRAINER, Loop
 from profiler.simulate.trace.trace import (
     ADDED,
     CLIP,
@@ -63,7 +64,17 @@ class _Player:
     def __init__(self) -> None:
         self.stream = Stream()
         self._live: dict[int, int] = {}
+        self._held: list[int] | None = None
         self.step = 0
+
+    def hold(self) -> None:
+        """From now on what is replaced stays, until `release`."""
+        self._held = []
+
+    def release(self) -> None:
+        """End what was held."""
+        self.stream.events += [Event(block, 0) for block in self._held or ()]
+        self._held = None
 
     def play(self, window: Window, played: Iterable[tuple[int, Allocation | None]]) -> None:
         stream, live = self.stream, self._live
@@ -81,7 +92,10 @@ class _Player:
             events.append(Event(block, allocation.size))
             if before is not None:
                 # kept from one step to the next, and replaced
-                events.append(Event(before, 0))
+                if self._held is None:
+                    events.append(Event(before, 0))
+                else:
+                    self._held.append(before)
 
 
 def compose(
@@ -92,6 +106,7 @@ def compose(
     micro_batches: int,
     workspaces: Sequence[int] = (),
     steps: int = STEPS,
+    loop: Loop = TRAINER,
 ) -> Stream:
     """The stream of `steps` training steps.
 
@@ -119,13 +134,20 @@ def compose(
     wanted = _workspaces(workspaces, numbers)
     for step in range(1, steps + 1):
         player.step = step
+        if loop.zero_grad_first:
+            player.play(Window(ZERO_GRAD), freed)
+        if loop.keeps_outputs:
+            player.hold()
         for micro_batch in range(min(micro_batches, MOST_MICRO_BATCHES)):
             for window, played in by_part[min(micro_batch, 1)]:
+                if window.phase == LOSS_BACKWARD:
+                    player.release()
                 player.play(window, [*wanted.pop(window.phase, ()), *played])
         for phase in (CLIP, OPTIMIZER, ZERO_GRAD):
             window = Window(phase, None, min(step - 1, 1))
             player.play(window, updates[window])
-        player.play(Window(ZERO_GRAD), freed)
+        if not loop.zero_grad_first:
+            player.play(Window(ZERO_GRAD), freed)
         if step == 1:
             for window, played in by_part.get(EVALUATION, ()):
                 player.play(window, played)

@@ -35,6 +35,7 @@ from profiler.simulate.runtime import workspaces
 from profiler.simulate.stream import Stream, compose
 from profiler.simulate.trace.failures import explained
 from profiler.simulate.trace.hooks import Marks
+from profiler.simulate.trace.loop import TRAINER, Loop
 from profiler.simulate.trace.optimizer_step import TrainedTensor, trace_optimizer
 from profiler.simulate.trace.step import trace_passes
 from profiler.simulate.trace.trace import FORWARD, Trace
@@ -79,6 +80,7 @@ def trace_run(
     full_depth: bool = False,
     gpu: Gpu | None = None,
     tell: Progress = silent,
+    loop: Loop = TRAINER,
 ) -> TracedRun:
     """Build the run's model, trace a step of it and assemble the stream of its training."""
     padded = run.micro_batch_size > 1 and not run.packing
@@ -89,19 +91,19 @@ def trace_run(
         depth = len(kinds)
         selection = select(kinds) if not full_depth else _everything(depth)
         tell("tracing a step", 0.5)
-        trace = _trace(built, run, selection)
+        trace = _trace(built, run, selection, loop)
         assembly = Assembly(trace, selection)
         notes: list[str] = []
         try:
-            stream, layers = _assembled(built, run, gpu, trace, selection, assembly, tell)
+            stream, layers = _assembled(built, run, gpu, trace, selection, assembly, tell, loop)
         except DoesNotFold:
             if len(selection.kept) == depth:
                 raise
             notes.append("the layers depend on each other in a way that a few of them do not show: all were traced")
             built = _build(run, peft_file)
             selection = _everything(depth)
-            trace = _trace(built, run, selection)
-            stream, layers = _assembled(built, run, gpu, trace, selection, Assembly(trace, selection), tell)
+            trace = _trace(built, run, selection, loop)
+            stream, layers = _assembled(built, run, gpu, trace, selection, Assembly(trace, selection), tell, loop)
     return TracedRun(
         run=run,
         peft_type=built.peft_type,
@@ -145,7 +147,7 @@ def _build(run: TrainingRun, peft_file: str | None) -> _Built:
     )
 
 
-def _trace(built: _Built, run: TrainingRun, selection: Selection) -> Trace:
+def _trace(built: _Built, run: TrainingRun, selection: Selection, loop: Loop) -> Trace:
     reduce(built.model, built.name, built.layers, selection.kept)
     layers = built.model.get_submodule(built.name)
     tracker = Tracker(kernels.answer)
@@ -153,7 +155,7 @@ def _trace(built: _Built, run: TrainingRun, selection: Selection) -> Trace:
     with explained(tracker, run, _plain(built.name)), FakeMode(), tracker:
         materialize(built.model, layers, built.loaded, tracker)
         with marks.on(built.model):
-            trace_passes(built.model, run, marks, tracker)
+            trace_passes(built.model, run, marks, tracker, loop)
         tracker.close()
     return tracker.trace
 
@@ -166,6 +168,7 @@ def _assembled(
     selection: Selection,
     assembly: Assembly,
     tell: Progress,
+    loop: Loop,
 ) -> tuple[Stream, LayerRange]:
     names = _gradient_names(built, trace, selection)
     tell("tracing the optimizer", 0.7)
@@ -177,6 +180,7 @@ def _assembled(
         [names[tensor.name] for tensor in reached],
         micro_batches=run.gradient_accumulation_steps,
         workspaces=workspaces(gpu),
+        loop=loop,
     )
     windows = [play.window for play in assembly.plays]
     ran = [window.layer for window in windows if window.phase == FORWARD and window.layer is not None]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from planner.errors import Abstention, InputError
-from profiler.score import CORPUS, main, read_rows, run_of, score, summary
+from profiler.rows import CORPUS, read_rows, run_of
+from profiler.score import compared, main, score, summary
 
 ROWS = read_rows(CORPUS)
 BY_ID = {row["id"]: row for row in ROWS}
@@ -48,6 +49,29 @@ def test_the_summary_counts_every_row() -> None:
     text = summary(score(ROWS))
     assert "fms-acceleration, allocated" in text
     assert "of 98 rows abstained from" in text
+
+
+def test_the_comparison_lists_each_row_that_an_engine_predicts() -> None:
+    scores = score(ROWS)
+    text = compared(scores, scores)
+    assert text.count("\n| refs:") + text.count("\n| liger:") == 21
+    assert "allocated: 21 rows, mean absolute error" in text
+    assert "| refs:0d286cea:8 | allocated | 72,434,837,504 | -0.00% | -0.00% |" in text
+
+
+@pytest.mark.slow
+def test_the_simulation_scores_rows_by_the_loop_and_the_versions_that_they_name() -> None:
+    ids = ("refs:37cdcc6d:36", "refs:b15f5ead:56", "refs:b15f5ead:100")
+    scores = score([BY_ID[row] for row in ids], "simulate")
+    assert [item.error is not None and abs(item.error) < 0.0005 for item in scores] == [True, True, False]
+    assert scores[2].reason == "the kernels of gptq are not simulated"
+    assert "The stated interval" not in summary(scores)
+
+
+def test_an_engine_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--engine", "guess"])
+    assert "invalid choice: 'guess'" in capsys.readouterr().err
 
 
 def test_a_corpus_that_cannot_be_read_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,12 @@ import pytest
 from profiler.whole_file import whole_file
 
 
+def half_written(path: Path, error: type[BaseException]) -> None:
+    with whole_file(path) as file:
+        file.write(b"half of the")
+        raise error
+
+
 def test_the_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(b"the old one")
@@ -23,9 +29,8 @@ def test_the_file_appears_when_it_is_complete(tmp_path: Path) -> None:
 def test_what_is_interrupted_leaves_the_file_as_it_was(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(b"the old one")
-    with pytest.raises(error), whole_file(path) as file:
-        file.write(b"half of the")
-        raise error
+    with pytest.raises(error):
+        half_written(path, error)
     assert path.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [path]
 

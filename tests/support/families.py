@@ -66,6 +66,8 @@ def assert_same_parameters(config: dict[str, Any]) -> None:
 def predicted_peak(config: dict[str, Any], run: TrainingRun, *, batch: int = BATCH, sequence: int = SEQUENCE) -> float:
     """Our largest ledger of a step, beside weights and optimizer states."""
     architecture = architecture_of(config)
+    # packed: a real step below has a mask for eager attention alone
+    run = run.replace(micro_batch_size=batch, sequence_length=sequence, packing=True)
     profile = profile_step(architecture, with_supported_attention(architecture, run))
     return max(size.at(batch, sequence) for _, ledgers in profile.instants for size, _ in ledgers)
 

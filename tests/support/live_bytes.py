@@ -84,6 +84,54 @@ def _layer_norm_as_on_cuda(
     return _LayerNorm.apply(input, normalized_shape, weight, bias, eps)
 
 
+class _Flash(torch.autograd.Function):
+    """Flash attention with the scratch of CUDA's backward kernel (`mha_bwd` in `flash_api.cpp`)."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Any, key: Any, value: Any, causal: bool, scale: float | None) -> torch.Tensor:
+        out, logsumexp = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, 0.0, causal, scale=scale
+        )
+        ctx.save_for_backward(query, key, value, out, logsumexp)
+        ctx.options = {"is_causal": causal, "scale": scale}
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        query, key, *rest = ctx.saved_tensors
+        gradients = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+            grads[0], query, key, *rest, dropout_p=0.0, **ctx.options
+        )
+        batch, heads, rows, width = query.shape
+        columns = -(-width // 32) * 32
+        scratch = [torch.empty(batch, heads, rows, columns + 1)]
+        if key.size(1) < heads:
+            scratch += [key.new_empty(batch, heads, rows, width) for _ in ("dk", "dv")]
+        del scratch
+        return *gradients, None, None
+
+
+_attention = torch.nn.functional.scaled_dot_product_attention
+
+
+def _attention_as_on_cuda(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **rest: Any) -> torch.Tensor:
+    """CUDA has no fused kernel for float32 and grouped heads, as the CPU has.
+
+    Then it does, in C++, what the documentation of `scaled_dot_product_attention` writes in Python.
+    """
+    if query.dtype != torch.float32 and query.size(-1) == value.size(-1) and rest.get("attn_mask") is None:
+        return _Flash.apply(query, key, value, rest["is_causal"], rest.get("scale"))
+    if query.dtype != torch.float32 or not rest.get("enable_gqa") or rest.get("attn_mask") is not None:
+        return _attention(query, key, value, **rest)
+    root = query.size(-1) ** -0.25
+    scaled = query * root
+    keys, values = (x.repeat_interleave(query.size(1) // x.size(1), 1) for x in (key, value))
+    weights = scaled @ (keys.transpose(-2, -1) * root)
+    weights += torch.ones(query.size(2), key.size(2)).tril().log()
+    weights = torch.softmax(weights, -1)
+    return weights @ values
+
+
 def step_peak(model: torch.nn.Module, *, batch: int, sequence: int, mask: bool = False, autocast: bool = False) -> int:
     """Most bytes alive in one forward and backward pass, beside parameters, buffers and token ids.
 
@@ -99,6 +147,7 @@ def step_peak(model: torch.nn.Module, *, batch: int, sequence: int, mask: bool =
         live,
         mock.patch("torch.nn.functional.dropout", _dropout_as_on_cuda),
         mock.patch("torch.nn.functional.layer_norm", _layer_norm_as_on_cuda),
+        mock.patch("torch.nn.functional.scaled_dot_product_attention", _attention_as_on_cuda),
     ):
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             loss = model(**inputs).loss

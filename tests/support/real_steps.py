@@ -27,7 +27,7 @@ from planner.run import TrainingRun
 from profiler.simulate.device import kernels
 from profiler.simulate.ledger import requested_sizes
 from profiler.simulate.stream import Stream
-from profiler.simulate.trace.trace import CLIP, OPTIMIZER, ZERO_GRAD
+from profiler.simulate.trace.trace import CLIP, MADE, OPTIMIZER, ZERO_GRAD
 from tests.planner.quantization import cuda_ops
 from tests.planner.quantization.real import quantized_layers, quantized_model, weight_tensors
 from tests.support.families import model_of
@@ -47,6 +47,12 @@ class Peaks(NamedTuple):
     """Most in the optimizer's step, gradients counted and states not."""
     states: int
     """Kept from the first step on."""
+
+
+COUNTER = 4
+"""Bytes of a count of steps, which torch's foreach optimizers keep on the host: on CUDA too, one for each tensor."""
+CODE_BOOK = 256 * 4
+"""Of bitsandbytes' two, which are made on the host and copied to the device by the first tensor that needs them."""
 
 
 class RealBytes(LiveBytes):
@@ -153,8 +159,10 @@ def simulated_peaks(stream: Stream) -> Peaks:
     alive = loaded = start = passes = update = 0
     step = 0
     for stretch, end in zip(stream.stretches, ends, strict=True):
+        if stretch.window.part == MADE:
+            loaded = alive
         if stretch.step != step:
-            loaded, start, step = (alive if step == 0 else loaded), alive, stretch.step
+            start, step = alive, stretch.step
         if step == 3:
             break
         most = alive

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from profiler.simulate.depth.select import Selection
+from profiler.simulate.depth.select import RADIUS, Selection
 from profiler.simulate.trace.trace import Allocation, Free, Step, Trace, Window, WindowTrace
 
 
@@ -109,6 +109,9 @@ class Assembly:
         source = self._trace.windows[free.window].window
         if source.layer is None or playing.layer is None or traced.layer is None:
             return source, free.number
+        if abs(source.layer - traced.layer) > RADIUS and source.layer in (0, len(self._kept) - 1):
+            # handed on from one end of the model to the other, as a gradient into which others are added
+            return source._replace(layer=0 if source.layer == 0 else len(self._stands_for) - 1), free.number
         layer = playing.layer + source.layer - traced.layer
         return source._replace(layer=layer), free.number
 

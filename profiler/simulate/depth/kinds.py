@@ -18,10 +18,16 @@ def kinds_of(layers: nn.ModuleList, config: Any) -> list[Hashable]:
     """A value for each layer, equal where the layers are alike.
 
     Settings are compared too (`sliding_window`, `is_causal`, an adapter's rank); one that changes with every
-    layer makes every layer a kind of its own, which costs time and no accuracy.
+    layer makes every layer a kind of its own, which costs time and no accuracy. Layers before the first that is
+    trained are apart, and so is that one: gradients may end there.
     """
     types = getattr(config.get_text_config(), "layer_types", None) or [None] * len(layers)
-    return [(layer_type, _signature(layer)) for layer_type, layer in zip(types, layers, strict=True)]
+    trained = [any(parameter.requires_grad for parameter in layer.parameters()) for layer in layers]
+    first = trained.index(True) if True in trained else 0
+    return [
+        (layer_type, first > 0 and (position > first) - (position < first), _signature(layer))
+        for position, (layer_type, layer) in enumerate(zip(types, layers, strict=True))
+    ]
 
 
 def _signature(layer: nn.Module) -> Hashable:

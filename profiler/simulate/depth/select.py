@@ -41,10 +41,10 @@ def select(kinds: Sequence[Hashable], radius: int = RADIUS) -> Selection:
                 del kept[begin:end]
                 break
         begin += 1
-    first: dict[Hashable, int] = {}
-    for position, layer in enumerate(kept):
-        first.setdefault(around[layer], position)
-    return Selection(tuple(kept), tuple(first[which] for which in around))
+    # a layer that is kept stands for itself, even where another one has its neighbourhood
+    at = {layer: position for position, layer in enumerate(kept)}
+    first = {around[layer]: at[layer] for layer in reversed(kept)}
+    return Selection(tuple(kept), tuple(at.get(layer, first[which]) for layer, which in enumerate(around)))
 
 
 def _neighbourhoods(kinds: Sequence[Hashable], radius: int) -> list[Hashable]:

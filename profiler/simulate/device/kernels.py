@@ -61,6 +61,8 @@ def answer(func: Any, args: tuple[Any, ...]) -> Any:
         # `index_backward`
         in_place = len(args) > 3 and args[3] and _by_autograd()
         return _aten.index_put_.default(*args) if in_place else NotImplemented
+    if func is _aten._grouped_mm.default and args[0].dtype != torch.bfloat16:
+        return _grouped_mm(*args)
     return masks.answer(func, args)
 
 
@@ -92,6 +94,18 @@ def _add_gradients(before: torch.Tensor, gradient: Any) -> Any:
     ):
         return _aten.add_.Tensor(before, gradient)
     return NotImplemented
+
+
+def _grouped_mm(a: torch.Tensor, b: torch.Tensor, offsets: torch.Tensor | None = None, *_: Any) -> torch.Tensor:
+    """The product of other dtypes, which CUDA's kernel takes group by group, and its fake does not take at all.
+
+    Source: `_grouped_mm_cuda` and `_grouped_mm_fallback` (`aten/src/ATen/native/cuda/GroupedBlas.cpp`, 2.13): into
+    one result, of the layout that bfloat16 gives.
+    """
+    shapes = [None if x is None else x.to("meta") for x in (a, b, offsets)]
+    left, right = (x.to(torch.bfloat16) for x in shapes[:2] if x is not None)
+    result = _aten._grouped_mm.default(left, right, shapes[2])
+    return torch.empty_strided(result.shape, result.stride(), dtype=a.dtype, device=a.device)
 
 
 def _register() -> None:

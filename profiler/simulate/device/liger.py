@@ -19,8 +19,9 @@ import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
+import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -45,7 +46,7 @@ _before: list[tuple[Any, dict[str, Any]]] = []
 
 
 @contextlib.contextmanager
-def kernels_of(run: TrainingRun, capability: tuple[int, int]) -> Iterator[None]:
+def kernels_of(run: TrainingRun, capability: tuple[int, int]) -> Generator[None]:
     """Whatever `apply` does, undone at the end; to be entered inside `on_sim`, before the model is built.
 
     capability: of the card. Raises `Abstention` for kernels and losses that are not simulated, and `InputError`
@@ -67,11 +68,7 @@ def kernels_of(run: TrainingRun, capability: tuple[int, int]) -> Iterator[None]:
             "(with --no-deps where there is no triton)",
             field="kernels",
         )
-    card = {
-        "get_device_capability": lambda _device=None: capability,
-        "get_device_properties": lambda _device=None: SimpleNamespace(multi_processor_count=STREAMING_MULTIPROCESSORS),
-    }
-    with mock.patch.multiple(torch.sim, create=True, **card), _imported(), _put_back():
+    with _card(capability), _quiet(), _imported(), _put_back():
         yield
 
 
@@ -108,6 +105,14 @@ class _AsOnCuda(ast.NodeTransformer):
         elif node.value == "triton":  # imported by name, to see whether there is one
             node.value = triton.__name__
         return node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        # of the largest and the smallest token of a batch, which is not known here; it is computed all the same
+        match node.test:
+            case ast.Compare(left=ast.Call(func=ast.Attribute(attr="max" | "min"))):
+                return ast.copy_location(ast.Expr(self.visit(node.test)), node)
+            case _:
+                return self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         if node.attr == "cuda" and isinstance(node.value, ast.Name) and node.value.id == "torch":
@@ -149,7 +154,36 @@ class _Finder(MetaPathFinder):
 
 
 @contextlib.contextmanager
-def _imported() -> Iterator[None]:
+def _card(capability: tuple[int, int]) -> Generator[None]:
+    """What liger asks `torch.cuda` about the card, asked of `torch.sim`."""
+
+    def properties(_device: Any = None) -> SimpleNamespace:
+        return SimpleNamespace(multi_processor_count=STREAMING_MULTIPROCESSORS)
+
+    def of_card(_device: Any = None) -> tuple[int, int]:
+        return capability
+
+    with (
+        mock.patch.object(torch.sim, "get_device_properties", properties, create=True),
+        mock.patch.object(torch.sim, "get_device_capability", of_card, create=True),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    # it warns about kernels in other languages that it would take if they were installed
+    logger = logging.getLogger(LIBRARY)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _imported() -> Generator[None]:
     """`import liger_kernel` finds the simulated library."""
     finder = _Finder()
     before = _taken()
@@ -171,7 +205,7 @@ def _taken() -> dict[str, ModuleType]:
 
 
 @contextlib.contextmanager
-def _put_back() -> Iterator[None]:
+def _put_back() -> Generator[None]:
     """What `apply` writes into transformers' modules and classes, and over torch's cross entropy, is undone."""
     try:
         yield

@@ -11,15 +11,19 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import DynamicCache
 
 from planner.run import TrainingRun
 from profiler.simulate.device.backend import NAME
 from profiler.simulate.trace.hooks import Marks
+from profiler.simulate.trace.loop import TRAINER, Loop
 from profiler.simulate.trace.trace import (
     AFTER,
+    BASE_WEIGHTS,
     EMBED,
     EVALUATION,
     FORWARD,
+    LOAD,
     LOSS,
     LOSS_BACKWARD,
     SAVED,
@@ -31,29 +35,46 @@ from profiler.simulate.trace.tracker import Tracker
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
+PREPARED = 30
+"""The `part` of the load window in which a loop prepares the model."""
 
-def trace_passes(model: nn.Module, run: TrainingRun, marks: Marks, tracker: Tracker) -> None:
+
+def trace_passes(model: nn.Module, run: TrainingRun, marks: Marks, tracker: Tracker, loop: Loop = TRAINER) -> None:
     """Forward, loss and backward of one micro-batch; of a second one where gradients accumulate; and evaluation.
 
     The model and its batch hold fake tensors, and the fake mode and the tracker are active.
     """
+    if loop.prepare:
+        tracker.enter(Window(LOAD, None, PREPARED), BASE_WEIGHTS)
+        for change in loop.prepare:
+            change(model)
     model.train()
     micro_batches = 2 if run.gradient_accumulation_steps > 1 else 1
+    kept: list[Any] = []
     with _collector_off():
         for part in range(micro_batches):
-            _micro_batch(model, run, marks, tracker, part)
+            kept.append(_micro_batch(model, run, marks, tracker, part, loop))
         if run.eval_batch_size:
             tracker.enter(Window(ZERO_GRAD))
             _evaluation(model, run, marks, tracker)
+        if loop.keeps_outputs:
+            tracker.close()
 
 
-def _micro_batch(model: nn.Module, run: TrainingRun, marks: Marks, tracker: Tracker, part: int) -> None:
+def _micro_batch(model: nn.Module, run: TrainingRun, marks: Marks, tracker: Tracker, part: int, loop: Loop) -> Any:
+    """Trace one, and return the outputs if the loop keeps them."""
     marks.part = part
     marks.forward()
     tracker.enter(Window(EMBED, None, part))
     batch = _batch(run, run.micro_batch_size)
+    if loop.keeps_outputs:
+        # one that grows with the layers that come: those traced keep their numbers of the whole model
+        batch |= {"use_cache": True, "past_key_values": DynamicCache()}
     with _autocast(run):
-        loss = model(**batch).loss
+        outputs = model(**batch)
+        loss = outputs.loss
+        if not loop.keeps_outputs:
+            outputs = None
     del batch
     _settle(tracker, part)
     tracker.enter(Window(LOSS_BACKWARD, None, part), LOSS)
@@ -63,6 +84,7 @@ def _micro_batch(model: nn.Module, run: TrainingRun, marks: Marks, tracker: Trac
         loss.backward()
     tracker.enter(Window(AFTER, None, part))
     del loss
+    return outputs
 
 
 def _evaluation(model: nn.Module, run: TrainingRun, marks: Marks, tracker: Tracker) -> None:
@@ -72,6 +94,9 @@ def _evaluation(model: nn.Module, run: TrainingRun, marks: Marks, tracker: Track
     tracker.enter(Window(EMBED, None, EVALUATION))
     with torch.no_grad():
         batch = _batch(run, run.eval_batch_size)
+        if run.kernels == "liger":
+            # without `compute_metrics`, `Trainer.prediction_step` asks for the loss alone
+            batch["skip_logits"] = True
         with _autocast(run):
             loss = model(**batch).loss
     tracker.enter(Window(AFTER, None, EVALUATION))
@@ -105,9 +130,11 @@ def _settle(tracker: Tracker, part: int) -> None:
 @contextlib.contextmanager
 def _collector_off() -> Generator[None]:
     # a collection at an arbitrary moment would end what cycles keep alive, and differently in each run
+    enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if enabled:
+            gc.enable()
