@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from planner.run import TrainingRun
 
 REPORT = Path(__file__).parent / "AGREEMENT.md"
 RUNS = 640
+SHOWN = 10
 SEED = 3
 
 MODELS = (
@@ -180,6 +182,43 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
+def report(rows: Sequence[Row], seed: int) -> str:
+    """The page that is committed: the table, the furthest apart, and what could not be compared."""
+    from profiler.simulate.stack import versions
+
+    compared = [row for row in rows if row.instants]
+    models = len({row.run["model"] for row in compared})
+    reasons = Counter(_reason(row) for row in rows if not row.instants)
+    lines = [
+        "# The formulas beside the simulator",
+        "",
+        f"Written by `python -m profiler.agreement --runs {len(rows)} --seed {seed} --write`, with "
+        + ", ".join(f"{name} {version}" for name, version in versions())
+        + ".",
+        "",
+        f"{len(compared)} runs on {models} full-size models, drawn from the settings in",
+        "`profiler/agreement.py`. Each figure is the planned allocated bytes of an instant beside the simulated ones",
+        "(bytes asked for, before the allocator rounds them).",
+        "",
+        table(rows),
+        "",
+        "Furthest apart:",
+        "",
+        *(f"- {error:+.2%} at {name}: {_settings(row)}" for name, error, row in _apart(rows)[:SHOWN]),
+    ]
+    if reasons:
+        lines += ["", "Planned, and not simulated:", "", *(f"- {count}: {reason}" for reason, count in reasons.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _reason(row: Row) -> str:
+    return row.reason.partition(" (RuntimeError")[0].partition(";")[0]
+
+
+def _settings(row: Row) -> str:
+    return ", ".join(str(value) if name == "model" else f"{name} {value}" for name, value in row.run.items())
+
+
 def _apart(rows: Iterable[Row]) -> list[tuple[str, float, Row]]:
     """Each run with the instant at which the two are furthest apart, the furthest first."""
     found = [(*max(row.errors(), key=_size), row) for row in rows if row.instants]
@@ -204,8 +243,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows.append(row)
         if number % 20 == 0:
             print(f"{number} of {options.runs}", file=sys.stderr)  # noqa: T201
-    text = table(rows)
-    print(text)  # noqa: T201
+    print(table(rows))  # noqa: T201
+    if options.write:
+        REPORT.write_text(report(rows, options.seed), encoding="utf-8", newline="\n")
     for name, error, row in _apart(rows)[: options.worst]:
         print(f"{error:+.2%} {name} {row.run}")  # noqa: T201
     for row in rows:

@@ -138,6 +138,9 @@ class Architecture:
     mask: Literal["where needed", "always", "boolean"] = "where needed"
     """When attention gets a mask: where its implementation needs one; always (Falcon, whatever the kernel); or
     always a boolean one, which is saved (MPT)."""
+    returns_weights: bool = False
+    """Whether a block returns the weights of eager attention, which the loop over the blocks then holds while the
+    next one runs."""
     attention_windows: tuple[int | None, ...] = (None,)
     """The attention masks a forward pass makes: the window (or chunk) of local attention, None for full."""
 

@@ -56,9 +56,25 @@ class Forward(Protocol):
         """Keep `tensor` until the forward pass ends: a local variable of the model's own `forward` does."""
         ...
 
+    def hold_inputs_embeds(self, tensor: Tensor) -> None:
+        """`hold` for the `inputs_embeds` of a decoder whose first block gets another tensor, a sum with positions.
+
+        Where it gets `inputs_embeds` itself, that is held without saying.
+        """
+        ...
+
+    def hold_in_block(self, tensor: Tensor) -> None:
+        """Keep `tensor` until the block returns: the weights of an eager attention of the family's own."""
+        ...
+
     @property
     def eager(self) -> bool:
         """Whether attention is eager, for a family whose eager attention is written in a way of its own."""
+        ...
+
+    @property
+    def sdpa(self) -> bool:
+        """Whether attention is SDPA, for a family that calls it in a way of its own."""
         ...
 
     @property

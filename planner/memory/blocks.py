@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from planner.architecture.modules import Architecture, Block
@@ -24,6 +24,8 @@ class BlockProfile:
 
     input: Size
     """Bytes of the block's input, which the block before has made."""
+    output_dtype: str
+    """Dtype of its output, the residual stream from here on."""
     forward: tuple[Ledger, ...]
     """Largest ledgers during the forward pass, beyond the input."""
     kept: Ledger
@@ -41,6 +43,8 @@ class BlockProfile:
     """The part of `kept` that stays even after the block's backward pass (`Tape.keep_on_context`)."""
     keeps_input: bool = True
     """Whether `kept` has the input."""
+    returned: Ledger = field(default_factory=dict[str, Size])
+    """What it returns beside its output (`Architecture.returns_weights`), alive while the next block runs."""
     recomputed: bool = False
     """Whether it is checkpointed: `saved` is then there only while its backward pass runs."""
     windows: frozenset[int | None] = frozenset({None})
@@ -60,7 +64,7 @@ def profile_block(
 ) -> BlockProfile:
     """Run one block on a tape, forward and backward. A block that the model skips has an empty profile.
 
-    dtype: of the residual stream. needs_gradient: whether the block's input requires grad. checkpointed:
+    dtype: of the residual stream that comes in. needs_gradient: whether the block's input requires grad. checkpointed:
     the first pass keeps the input alone, and the backward pass begins with a second one.
     """
     tape = new_tape(run)
@@ -74,7 +78,7 @@ def profile_block(
     tape.unpacks_once = checkpointed and not run.use_reentrant
     y = program.block(forward, block.kind, x)
     if y is x:
-        return BlockProfile(x.size, (), {}, {}, (), ZERO, ())
+        return BlockProfile(x.size, dtype, (), {}, {}, (), ZERO, ())
     if wiring.method.prefix_tokens(run) and not forward.prefixed and len(tape.events) > start:
         raise Abstention(
             f"what a learned prefix adds to the attention of '{architecture.model_type}' is in no table",
@@ -83,6 +87,9 @@ def profile_block(
     first_pass = tape.peaks(start, len(tape.events))
     shape, root = ops.meta(y), y.node
     del y
+    before = tape.alive(start, len(tape.events))
+    forward.frame.clear()
+    returned = minus(before, tape.alive(start, len(tape.events))) if architecture.returns_weights else {}
     on_context = total(tape.sizes[storage.index] for storage in tape.contexts)
     forward_only: Ledger = {}
     if checkpointed:
@@ -98,7 +105,8 @@ def profile_block(
     tape.casts.clear()
 
     if checkpointed:
-        backward = _recomputed_backward(tape, run, partial(program.block, forward, block.kind, x), shape)
+        again = partial(program.block, forward, block.kind, x)
+        backward = _recomputed_backward(tape, run, again, shape, forward.frame, returns=architecture.returns_weights)
         backward = [plus(ledger, {SAVED: on_context.plus(x.size)}) for ledger in backward]
     else:
         begin = len(tape.events)
@@ -108,12 +116,14 @@ def profile_block(
             backward = [plus(ledger, {SAVED: x.size}) for ledger in backward]
     return BlockProfile(
         input=x.size,
+        output_dtype=shape.dtype,
         forward=tuple(first_pass),
         kept=kept,
         forward_only=forward_only,
         backward=tuple(backward),
         gradients=total(gradient.size for gradient in tape.parameter_gradients.values()),
         saved=saved_table(tape),
+        returned=returned,
         on_context=on_context,
         keeps_input=not run.checkpoint_offload if checkpointed else tape.is_saved(x),
         recomputed=checkpointed,
@@ -122,7 +132,13 @@ def profile_block(
 
 
 def _recomputed_backward(
-    tape: Tape, run: TrainingRun, block: Callable[[], Tensor], shape: ops.Meta
+    tape: Tape,
+    run: TrainingRun,
+    block: Callable[[], Tensor],
+    shape: ops.Meta,
+    frame: list[Tensor],
+    *,
+    returns: bool,
 ) -> list[dict[str, Size]]:
     """The largest ledgers of a checkpointed block's backward pass, which begins with `block` run again.
 
@@ -137,7 +153,9 @@ def _recomputed_backward(
     y = block()
     root = y.node
     in_frame = [y] if run.use_reentrant else []
+    returned = list(frame) if returns and run.use_reentrant else []
     del y
+    frame.clear()
     tape.casts.clear()
     stop = len(tape.events)
     if not run.use_reentrant:
@@ -148,9 +166,12 @@ def _recomputed_backward(
     arrived = len(tape.events)
     if run.use_reentrant:
         in_frame.append(gradients[0])
+        # what nothing reads further on gets a gradient of zeros
+        in_frame.extend(tape.new(*ops.meta(output), "gradient of zeros") for output in returned)
     tape.backward(root, 0, gradients)
     backward = tape.peaks(start, len(tape.events), since=begin)
     in_frame.clear()
+    returned.clear()
     if not run.use_reentrant and tape.first_unpack is not None:
         arrived = tape.first_unpack
     waiting = tape.alive(begin, arrived)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from planner.architecture.modules import Architecture
 from planner.architecture.program import Program
@@ -34,6 +33,10 @@ class StartProfile:
     """Largest ledgers up to the input of the first block."""
     forward_only: Ledger
     """What stays until the forward pass of the whole model ends."""
+    in_frame: Ledger
+    """The part of it that the frame of the decoder itself holds: gone before the head."""
+    holds_first_input: bool
+    """Whether that frame holds the first block's input too, as its `inputs_embeds`."""
     backward: tuple[Ledger, ...]
     """Largest ledgers of the embedding's own backward pass, the last of all; none if nothing is trained."""
     by_window: tuple[tuple[int | None, Size], ...] = ()
@@ -51,7 +54,14 @@ def profile_start(architecture: Architecture, program: Program, run: TrainingRun
     nothing = Shared(None, None, None)
     forward = block_forward(tape, run, architecture.outer, wiring, nothing)
     tape.embeddings_require_grad = run.gradient_checkpointing
-    embeds = partial(program.embed, forward)
+    held_by_decoder: list[Tensor] = []
+
+    def embeds() -> Tensor:
+        out = program.embed(forward)
+        held_by_decoder.extend(forward.held)
+        forward.held.clear()
+        return out
+
     x = wiring.method.embed(forward, architecture, embeds, wrapped=architecture.embed in wiring.targets)
     end = len(tape.events)
     first_pass = tape.peaks(0, end)
@@ -59,6 +69,8 @@ def profile_start(architecture: Architecture, program: Program, run: TrainingRun
     # the last layer's attention lets go of the prefix, before that layer is at its largest
     forward.prefix = None
     held = tape.alive(0, len(tape.events))
+    held_by_decoder.clear()
+    in_frame = minus(held, tape.alive(0, len(tape.events)))
     forward.held.clear()
     tape.casts.clear()
     around = plus(tape.alive(0, len(tape.events)), {_component(x): x.size.times(-1)})
@@ -72,12 +84,46 @@ def profile_start(architecture: Architecture, program: Program, run: TrainingRun
     del x
     begin = len(tape.events)
     if gradient is not None:
+        tape.tied = tied_weights(architecture, run)
         tape.backward(root, output, [tape.new(*gradient, "gradient of the output")])
+        if forward.patches is None or not forward.patches.fused_loss:
+            _add_tied_gradient(tape)
     backward = tape.peaks(begin, len(tape.events)) if gradient is not None else []
     if run.gradient_checkpointing or architecture.mask == "boolean":
         kept, mask = plus(kept, mask), {}
     by_window = _by_window(architecture, shared) if run.gradient_checkpointing else ()
-    return StartProfile(dtype, needs, kept, mask, tuple(first_pass), forward_only, tuple(backward), by_window)
+    return StartProfile(
+        dtype=dtype,
+        requires_grad=needs,
+        shared=kept,
+        mask=mask,
+        forward=tuple(first_pass),
+        forward_only=forward_only,
+        in_frame=in_frame,
+        holds_first_input=forward.holds_first_input,
+        backward=tuple(backward),
+        by_window=by_window,
+    )
+
+
+def tied_weights(architecture: Architecture, run: TrainingRun) -> frozenset[str]:
+    """The two names of the weight that embedding and head share, where that weight is trained."""
+    head = next((module for module in architecture.outer if module.name == architecture.head), None)
+    if run.method != "full" or head is None or head.tied_to != architecture.embed:
+        return frozenset()
+    return frozenset({f"{architecture.head}.weight", f"{architecture.embed}.weight"})
+
+
+def _add_tied_gradient(tape: Tape) -> None:
+    """The sum of a tied weight's two gradients, in a buffer of its own.
+
+    The head's, which has waited since (`InputBuffer::accumulate`), is a transposed product: a view, into which
+    autograd adds nothing. That of liger's fused loss is whole, and added to.
+    """
+    for name in tape.tied & tape.parameter_gradients.keys():
+        shape = ops.meta(tape.parameter_gradients[name])
+        summed = tape.new(*shape, "sum of a tied weight's gradients")
+        del summed
 
 
 def _by_window(architecture: Architecture, shared: Shared) -> tuple[tuple[int | None, Size], ...]:
@@ -130,6 +176,7 @@ def profile_head(
     del loss, normed
     tape.casts.clear()
     begin = len(tape.events)
+    tape.tied = tied_weights(architecture, run)
     tape.backward(node, 0, [tape.new(*shape, "gradient of the loss")])
     end = len(tape.events)
     return HeadProfile(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from planner.architecture.modules import Architecture
+from planner.architecture.program import Program
 from planner.memory.ends import profile_start
+from planner.memory.kernels import head_loss
 from planner.memory.shared import shared_tensors
 from planner.memory.step import Candidate, largest, program_of
 from planner.memory.sums import LOSS, Ledger, plus
-from planner.memory.wiring import block_forward, new_tape, wire_blocks, wire_outer
+from planner.memory.wiring import Variant, block_forward, new_tape, wire_blocks, wire_outer
 from planner.methods.counting import wrapped
 from planner.run import TrainingRun
-from planner.tape import TOKENS, Size
-from planner.tape.loss import cross_entropy
+from planner.tape import TOKENS, ZERO, Size
 from planner.tape.size import total
 from planner.tape.tape import TEMPORARY
 
@@ -27,28 +30,58 @@ def profile_evaluation(architecture: Architecture, run: TrainingRun) -> tuple[Ca
     found = wrapped(architecture, run)
     outer = wire_outer(architecture, run, found)
     start = profile_start(architecture, program, run, outer)
-    always = plus(start.shared, start.mask)
-    ledgers: list[Ledger] = []
-    for variant in wire_blocks(architecture, run, found):
-        tape = new_tape(run, training=False)
-        shared = shared_tensors(tape, run, architecture, program, start.dtype)
-        forward = block_forward(tape, run, variant.block.modules, variant.wiring, shared)
-        begin = len(tape.events)
-        x = tape.input(TOKENS, architecture.hidden_size, start.dtype, requires_grad=False)
-        y = program.block(forward, variant.block.kind, x)
-        ledgers += [{TEMPORARY: _sum(ledger).plus(x.size)} for ledger in tape.peaks(begin, len(tape.events))]
-        del x, y
     # the model's frame holds masks, tables and the first block's input (`inputs_embeds`) until the last block is done
-    ledgers = [plus(always, ledger) for ledger in ledgers]
+    always = plus(plus(start.shared, start.mask), start.forward_only)
+    variants = wire_blocks(architecture, run, found)
+    variant_of = {layer: number for number, variant in enumerate(variants) for layer in variant.layers}
+    passes: dict[tuple[int, str], _Pass] = {}
+    around: dict[tuple[int, str], Size] = {}
+    casts, returned, dtype = ZERO, ZERO, start.dtype
+    for layer in sorted(variant_of):
+        key = (variant_of[layer], dtype)
+        if key not in passes:
+            passes[key] = _pass(architecture, program, run, variants[key[0]], dtype)
+        # the last layer of a kind has most around it
+        around[key] = casts.plus(returned)
+        casts = casts.plus(passes[key].casts)
+        returned, dtype = passes[key].returned, passes[key].output_dtype
+    ledgers: list[Ledger] = [
+        plus(always, {TEMPORARY: around[key].plus(size)}) for key, block in passes.items() for size in block.sizes
+    ]
     tape = new_tape(run, training=False)
     shared = shared_tensors(tape, run, architecture, program, start.dtype)
     forward = block_forward(tape, run, architecture.outer, outer, shared)
     begin = len(tape.events)
-    x = program.final(forward, tape.input(TOKENS, architecture.hidden_size, start.dtype, requires_grad=False))
-    cross_entropy(program.logits(forward, x))
-    ledgers += [{LOSS: _sum(ledger)} for ledger in tape.peaks(begin, len(tape.events))]
+    x = program.final(forward, tape.input(TOKENS, architecture.hidden_size, dtype, requires_grad=False))
+    head_loss(architecture, program, forward, x)
+    ledgers += [{TEMPORARY: casts, LOSS: total(ledger.values())} for ledger in tape.peaks(begin, len(tape.events))]
     return largest(ledgers)
 
 
-def _sum(ledger: Ledger) -> Size:
-    return total(ledger.values())
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """One block's forward pass."""
+
+    sizes: tuple[Size, ...]
+    """Its largest totals, the input included."""
+    casts: Size
+    """Autocast's copies of trained weights, which it keeps under `no_grad` too (`cached_cast`)."""
+    returned: Size
+    """What stays while the next block runs."""
+    output_dtype: str
+
+
+def _pass(architecture: Architecture, program: Program, run: TrainingRun, variant: Variant, dtype: str) -> _Pass:
+    """dtype: of the residual stream that comes in."""
+    tape = new_tape(run, training=False)
+    shared = shared_tensors(tape, run, architecture, program, dtype)
+    forward = block_forward(tape, run, variant.block.modules, variant.wiring, shared)
+    begin = len(tape.events)
+    x = tape.input(TOKENS, architecture.hidden_size, dtype, requires_grad=False)
+    y = program.block(forward, variant.block.kind, x)
+    return _Pass(
+        tuple(total(ledger.values()).plus(x.size) for ledger in tape.peaks(begin, len(tape.events))),
+        total(cast.size for cast in tape.casts.values()),
+        total(weights.size for weights in forward.frame) if architecture.returns_weights else ZERO,
+        y.dtype,
+    )

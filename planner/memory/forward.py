@@ -65,6 +65,10 @@ class BlockForward:
         self.patches = patches_of(run, model_type)
         self.held: list[Tensor] = []
         """What frames around the modules hold until the forward pass of the whole model ends."""
+        self.holds_first_input = True
+        """Whether the decoder's frame holds the first block's input, as its `inputs_embeds`."""
+        self.frame: list[Tensor] = []
+        """What the block's own frame holds until it returns."""
         self.windows: set[int | None] = set()
         """Windows of the attention layers that ran: which of the model's masks they were given."""
         self.prefix: Tensor | None = None
@@ -123,16 +127,16 @@ class BlockForward:
         """Llama's RMS norm with the weight of module `name`."""
         with self.tape.module(name):
             weight = self.parameter(f"{name}.weight")
-            if self.patches and groups == 1:
-                return fused.rms_norm(x, weight, in_place=self.patches.norm_in_place)
+            if self.patches:
+                return fused.rms_norm(x, weight, in_place=self.patches.norm_in_place, groups=groups)
             return layers.rms_norm(x, weight, groups=groups)
 
     def offset_rms_norm(self, name: str, x: Tensor, *, groups: int = 1) -> Tensor:
         """Gemma's RMS norm with the weight of module `name`."""
         with self.tape.module(name):
             weight = self.parameter(f"{name}.weight")
-            if self.patches and groups == 1:
-                return fused.rms_norm(x, weight, in_place=self.patches.norm_in_place)
+            if self.patches:
+                return fused.rms_norm(x, weight, in_place=self.patches.norm_in_place, groups=groups)
             return gemma.rms_norm(x, weight, groups=groups)
 
     def layer_norm(self, name: str, x: Tensor) -> Tensor:
@@ -168,10 +172,24 @@ class BlockForward:
         """Keep `tensor` until the forward pass of the whole model ends."""
         self.held.append(tensor)
 
+    def hold_inputs_embeds(self, tensor: Tensor) -> None:
+        """`hold` for the `inputs_embeds` of a decoder whose first block gets another tensor."""
+        self.held.append(tensor)
+        self.holds_first_input = False
+
+    def hold_in_block(self, tensor: Tensor) -> None:
+        """Keep `tensor` until the block returns: eager attention's weights, which come with its output."""
+        self.frame.append(tensor)
+
     @property
     def eager(self) -> bool:
         """Whether the run's attention is eager."""
         return self.run.attention == "eager"
+
+    @property
+    def sdpa(self) -> bool:
+        """Whether the run's attention is SDPA."""
+        return self.run.attention == "sdpa"
 
     @property
     def mask(self) -> Tensor | None:
@@ -201,9 +219,11 @@ class BlockForward:
             k, v = self._after_prefix("keys", k, prefix), self._after_prefix("values", v, prefix)
         with self.tape.module("attention"):
             if sinks is not None:
-                return sink_attention(q, k, v, sinks, heads, mask=mask, dropout=dropout)
+                out, weights = sink_attention(q, k, v, sinks, heads, mask=mask, dropout=dropout)
+                self.hold_in_block(weights)
+                return out
             if self.run.attention == "eager":
-                return eager_attention(
+                out, weights = eager_attention(
                     q,
                     k,
                     v,
@@ -214,17 +234,21 @@ class BlockForward:
                     upcast=upcast,
                     head_major=head_major,
                 )
+                self.hold_in_block(weights)
+                return out
             if self.run.attention != "sdpa":
                 if self.tape.autocast:
                     q, k, v = (ops.to(x, self.tape.autocast) for x in (q, k, v))
-                return flash_attention(q, k, v, heads)
+                out = flash_attention(q, k, v, heads)
+                return ops.contiguous(out) if head_major else out
             # `use_gqa_in_sdpa`
             enable_gqa = mask is None and heads.head_dim == heads.value_dim <= 256
             if not enable_gqa:
                 k, v = repeat_heads(k, heads), repeat_heads(v, heads)
                 heads = heads._replace(kv_heads=heads.heads)
-            out = scaled_dot_product_attention(q, k, v, heads, mask=mask, dropout=dropout, enable_gqa=enable_gqa)
-            return ops.contiguous(out) if head_major and mask is None else out
+            return scaled_dot_product_attention(
+                q, k, v, heads, mask=mask, dropout=dropout, enable_gqa=enable_gqa, head_major=head_major
+            )
 
     def _after_prefix(self, name: str, x: Tensor, tokens: int) -> Tensor:
         """`DynamicCache.update`: the learned prefix and x in one buffer, which the cache holds.

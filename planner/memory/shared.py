@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from planner.architecture.modules import Architecture
 from planner.architecture.program import Program
 from planner.methods import method_of
+from planner.methods.base import kept_dtype
 from planner.run import TrainingRun
 from planner.tape import SCORES, SEQUENCE, TOKENS, Tape, Tensor
 
@@ -33,24 +34,25 @@ def shared_tensors(tape: Tape, run: TrainingRun, architecture: Architecture, pro
         with tape.module("rotary embedding"):
             cos = tape.new(SEQUENCE, width, architecture.rotary_dtype or dtype, "cos")
             sin = tape.new(SEQUENCE, width, architecture.rotary_dtype or dtype, "sin")
-    mask = _mask(tape, run, None, dtype, masked) if None in windows else None
+    mask = _mask(tape, run, None, masked) if None in windows else None
     window = next((window for window in windows if window is not None), None)
-    local_mask = _mask(tape, run, window, dtype, masked) if window is not None else None
+    local_mask = _mask(tape, run, window, masked) if window is not None else None
     return Shared(cos, sin, mask, local_mask)
 
 
-def _mask(tape: Tape, run: TrainingRun, window: int | None, dtype: str, masked: str) -> Tensor | None:
+def _mask(tape: Tape, run: TrainingRun, window: int | None, masked: str) -> Tensor | None:
     """One attention mask of the whole model, None where the kernel needs none.
 
     Source: transformers 5.23, `masking_utils.py`: flash attention never gets one and eager attention always,
     an additive one. SDPA gets a boolean B x S x S one where something is padded or the sequence reaches
-    the window (`_ignore_causal_mask_sdpa`); with it, k and v have to be repeated (`use_gqa_in_sdpa`).
+    the window (`_ignore_causal_mask_sdpa`); with it, k and v have to be repeated (`use_gqa_in_sdpa`). The additive
+    one is in the dtype of the embedding, whatever becomes of its result (`create_causal_mask`).
     """
     prefix = method_of(run).prefix_tokens(run)
     rows = SCORES.plus(TOKENS.times(prefix))
     with tape.module("attention mask"):
         if run.attention == "eager":
-            return tape.new(rows, 1, "int8" if masked == "boolean" else dtype, "attention mask")
+            return tape.new(rows, 1, "int8" if masked == "boolean" else kept_dtype(run), "attention mask")
         padded = run.micro_batch_size > 1 and not run.packing
         reached = window is not None and run.sequence_length >= window
         if run.attention == "sdpa" and (padded or reached or prefix or masked == "always"):

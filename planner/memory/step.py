@@ -15,7 +15,7 @@ from planner.architecture.program import Program
 from planner.errors import Abstention
 from planner.memory.blocks import BlockProfile, profile_block
 from planner.memory.ends import HeadProfile, StartProfile, profile_head, profile_start
-from planner.memory.sums import Ledger, plus
+from planner.memory.sums import Ledger, minus, plus
 from planner.memory.wiring import wire_blocks, wire_outer
 from planner.methods.counting import wrapped
 from planner.run import TrainingRun
@@ -56,40 +56,42 @@ def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
     found = wrapped(architecture, run)
     outer = wire_outer(architecture, run, found)
     start = profile_start(architecture, program, run, outer)
-    dtype, first_needs = start.dtype, start.requires_grad
+    dtype, needs = start.dtype, start.requires_grad
 
+    profiles: dict[tuple[int, bool, bool, str], BlockProfile] = {}
     by_layer: dict[int, BlockProfile] = {}
-    kinds: list[tuple[str, int, BlockProfile]] = []
-    for variant in wire_blocks(architecture, run, found):
-        profiles: dict[tuple[bool, bool], BlockProfile] = {}
-        for layer in variant.layers:
-            needs = layer > 0 or first_needs
-            checkpointed = run.gradient_checkpointing and layer % run.checkpoint_every == 0
-            key = (needs, checkpointed)
-            if key not in profiles:
-                profiles[key] = profile_block(
-                    architecture,
-                    program,
-                    run,
-                    variant.block,
-                    variant.wiring,
-                    dtype=dtype,
-                    needs_gradient=needs,
-                    checkpointed=checkpointed,
-                )
-            by_layer[layer] = profiles[key]
-        for profile in profiles.values():
-            count = sum(by_layer[layer] is profile for layer in variant.layers)
-            kinds.append((variant.block.kind, count, profile))
+    variants = wire_blocks(architecture, run, found)
+    variant_of = {layer: number for number, variant in enumerate(variants) for layer in variant.layers}
+    for layer in sorted(variant_of):
+        checkpointed = run.gradient_checkpointing and layer % run.checkpoint_every == 0
+        key = (variant_of[layer], needs, checkpointed, dtype)
+        variant = variants[key[0]]
+        if key not in profiles:
+            profiles[key] = profile_block(
+                architecture,
+                program,
+                run,
+                variant.block,
+                variant.wiring,
+                dtype=dtype,
+                needs_gradient=needs,
+                checkpointed=checkpointed,
+            )
+        by_layer[layer] = profiles[key]
+        needs, dtype = True, profiles[key].output_dtype
+    kinds = [
+        (variants[key[0]].block.kind, sum(own is profile for own in by_layer.values()), profile)
+        for key, profile in sorted(profiles.items(), key=lambda item: item[0][0])
+    ]
     # a block that runs nothing (cross-attention without an image) is not even checkpointed
-    order = [by_layer[layer] for layer in sorted(by_layer) if by_layer[layer].backward]
+    order = [profile for profile in by_layer.values() if profile.backward]
     head = profile_head(architecture, program, run, outer, dtype=dtype)
     instants: dict[str, list[Ledger]] = {}
     instants[END_OF_FORWARD] = list(start.forward)
-    _forward(instants, order, plus(plus(start.shared, start.mask), start.forward_only))
+    _forward(instants, order, start)
     everything = _sum(profile.kept for profile in order)
     casts = _sum(profile.forward_only for profile in order)
-    casts = plus(casts, start.forward_only)
+    casts = plus(casts, minus(start.forward_only, start.in_frame))
     before = plus(everything, start.shared)
     # autocast ends, and with it its cache of casts, between the loss and its backward pass
     instants[LOSS_INSTANT] = [
@@ -118,16 +120,18 @@ def program_of(architecture: Architecture) -> Program:
     return architecture.program
 
 
-def _forward(instants: dict[str, list[Ledger]], order: list[BlockProfile], shared: Ledger) -> None:
+def _forward(instants: dict[str, list[Ledger]], order: list[BlockProfile], start: StartProfile) -> None:
     last = {id(profile): position for position, profile in enumerate(order)}
-    before: Ledger = shared
+    before: Ledger = plus(plus(start.shared, start.mask), start.forward_only)
     ledgers = instants.setdefault(END_OF_FORWARD, [])
     for position, profile in enumerate(order):
-        if position == 1 and not order[0].keeps_input:
+        if position == 1 and start.holds_first_input and not order[0].keeps_input:
             # the model's frame holds it to the end (`inputs_embeds`)
             before = plus(before, {TEMPORARY: order[0].input})
         if last[id(profile)] == position:
             stream = plus(before, {TEMPORARY: profile.input})
+            if position:
+                stream = plus(stream, order[position - 1].returned)
             ledgers.extend(plus(stream, ledger) for ledger in profile.forward)
         before = plus(plus(before, profile.kept), profile.forward_only)
 

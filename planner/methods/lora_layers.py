@@ -27,14 +27,16 @@ def update(forward: BlockForward, name: str, module: Module, x: Tensor) -> Tenso
 def dora(forward: BlockForward, name: str, module: Module, x: Tensor, result: Tensor) -> Tensor:
     """`DoraLinearVariant.forward` without the final sum: the magnitude rescales the base result.
 
-    With dropout that is computed anew from the dropped input. The update matrix, its graph and the weight
-    in x's dtype live until the end.
+    With dropout, in training, that is computed anew from the dropped input. The update matrix, its graph (where
+    one is recorded) and the weight in x's dtype live until the end.
     """
     base_result: Tensor | None = result
-    if forward.run.dropout:
+    if forward.run.dropout and forward.tape.training:
         x = ops.dropout(x, forward.run.dropout)
         base_result = None
     *graph, matrix = _update_matrix(forward, name, module)
+    if not forward.tape.grad_enabled:
+        graph.clear()
     matrix = ops.to(matrix, x.dtype)
     weight = forward.weight_copy(name, module, x.dtype)
     norm = _weight_norm(forward, module, x.dtype)

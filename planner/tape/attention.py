@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from planner.tape import ops
 from planner.tape.size import SCORES
-from planner.tape.tape import Gradient
 from planner.tape.tensor import Tensor
 
 
@@ -40,8 +39,10 @@ def eager_attention(
     softcap: bool = False,
     upcast: bool = True,
     head_major: bool = False,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Attention in tensor operations (`eager_attention_forward`): every step of it is T*S per head wide.
+
+    The result and the weights, which the caller's frame holds.
 
     upcast: the softmax is taken in float32, as in most families. head_major: q and k lie in memory head by
     head, not token by token. `torch.matmul` copies what does not, to take batch and heads together.
@@ -69,7 +70,7 @@ def eager_attention(
         heads.heads * heads.value_dim,
         "attention output",
     )
-    return ops.contiguous(out)
+    return ops.contiguous(out), weights
 
 
 def operand(x: Tensor, ready: bool) -> Tensor:
@@ -80,6 +81,19 @@ def operand(x: Tensor, ready: bool) -> Tensor:
     if x.tape.autocast and x.dtype != x.tape.autocast:
         return ops.to(x, x.tape.autocast)
     return x if ready or x.tape.batch == 1 else ops.contiguous(x)
+
+
+def batched(x: Tensor, width: int, *, ready: bool = False) -> Tensor:
+    """x, [B, heads, S, D], as `torch.matmul` hands it to `bmm`: `width` columns, batch and heads together.
+
+    ready: whether they are. In a batch of one every expanded or transposed tensor is a view that `bmm` takes.
+    """
+    times = width // x.cols
+    if x.tape.batch == 1:
+        return ops.expand(x, times)
+    if times > 1:
+        return ops.expand_copy(x, times)
+    return x if ready else ops.contiguous(x)
 
 
 def rotary(x: Tensor, cos: Tensor, sin: Tensor, *, width: int | None = None) -> Tensor:

@@ -21,26 +21,27 @@ That of an H100 stands for all (A100: 108, L40S: 142): the buffer is a few MB an
 """
 
 
-def rms_norm(x: Tensor, weight: Tensor, *, in_place: bool) -> Tensor:
+def rms_norm(x: Tensor, weight: Tensor, *, in_place: bool, groups: int = 1) -> Tensor:
     """`LigerRMSNormFunction`: saves x and a float32 reciprocal root per row; computes in registers.
 
     in_place: the gradient of x is written over that of the result, as for norms whose result nothing else
-    reads. The weight's gradient is summed in float32 whether it is trained or not.
+    reads. groups: norms per row, as of the heads of q. A trained weight's gradient is summed in float32.
     """
     tape = x.tape
     out = tape.new(x.rows, x.cols, x.dtype, "norm")
-    rstd = tape.new(x.rows, 1, "float32", "reciprocal root")
+    rstd = tape.new(x.rows, groups, "float32", "reciprocal root")
     if tape.records(x, weight):
         needs_x = x.requires_grad
         shape = ops.meta(weight)
         trained = weight.requires_grad
 
         def backward(grad: Tensor, saved: tuple[Tensor, Tensor] = (x, rstd)) -> tuple[Gradient, Gradient]:
-            partial = tape.new(ONE.times(STREAMING_MULTIPROCESSORS), shape.cols, "float32", "partial weight gradient")
+            rows = ONE.times(STREAMING_MULTIPROCESSORS)
+            partial = tape.new(rows, shape.cols, "float32", "partial weight gradient") if trained else None
             result = grad if in_place else tape.new(*ops.meta(saved[0]), "gradient")
-            weight_gradient = tape.new(*shape, "weight gradient")
+            weight_gradient = tape.new(*shape, "weight gradient") if trained else None
             del partial
-            return (result if needs_x else None, weight_gradient if trained else None)
+            return (result if needs_x else None, weight_gradient)
 
         tape.record([out], [x, weight], backward, [x, rstd])
     return out
@@ -102,8 +103,9 @@ def fused_linear_cross_entropy(x: Tensor, weight: Tensor, chunk: Size) -> Tensor
     tape = x.tape
     with tape.module("loss"):
         dtype = tape.autocast or x.dtype
-        grad_x = tape.new(*ops.meta(x), "gradient of the head's input") if x.requires_grad else None
-        grad_weight = tape.new(*ops.meta(weight), "weight gradient") if weight.requires_grad else None
+        grad_x = tape.new(*ops.meta(x), "gradient of the head's input")
+        trained = weight.requires_grad and x.requires_grad
+        grad_weight = tape.new(*ops.meta(weight), "weight gradient") if trained else None
         losses = tape.new(x.rows, 1, "float32", "losses of the tokens")
         inputs = tape.new(chunk, x.cols, dtype, f"{dtype} copy") if x.dtype != dtype else None
         head = tape.new(weight.rows, weight.cols, dtype, f"{dtype} copy") if weight.dtype != dtype else None

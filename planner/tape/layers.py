@@ -12,6 +12,9 @@ from planner.tape.size import Size
 from planner.tape.tape import Gradient, Tape
 from planner.tape.tensor import Tensor
 
+SORTED_FROM = 3072
+"""Indices up to which a kernel sums an embedding's gradient without sorting them."""
+
 
 def autocast_input(x: Tensor) -> Tensor:
     """`x` in the dtype autocast runs matrix products in."""
@@ -64,13 +67,29 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, op: str = "
 def embedding(tape: Tape, weight: Tensor, rows: Size, *, scaled: bool = False) -> Tensor:
     """`F.embedding` of `rows` indices; a trained weight gets a dense gradient of its own size.
 
+    The gradient of more than 3072 tokens is summed from sorted indices (`embedding_dense_backward_cuda`), float32
+    piece by piece: one for every 10 tokens and one more for every token that differs, which may be all of them.
+
     The first embedding is the input embedding, the one `enable_input_require_grads` hooks. scaled: the
     module itself multiplies its result by a number (`GemmaTextScaledWordEmbedding`).
     """
     out = tape.new(rows, weight.cols, weight.dtype, "embedding")
     if tape.records(weight):
         shape = ops.meta(weight)
-        tape.record([out], [weight], ops.fresh(tape, shape, "weight gradient"), [])
+        indices = rows.at(tape.batch, tape.sequence)
+        segments = rows if indices <= shape.rows.constant else shape.rows
+
+        def backward(grad: Tensor) -> tuple[Gradient]:
+            if indices <= SORTED_FROM:
+                return (tape.new(*shape, "weight gradient"),)
+            pieces = rows.times(1 / 10).plus(segments)
+            numbers = [tape.new(rows, 2, "int64", "sorted indices")]
+            gradient = tape.new(*shape, "weight gradient")
+            numbers.append(tape.new(rows.plus(segments.times(2)).plus(pieces), 1, "int64", "pieces"))
+            numbers.append(tape.new(pieces, shape.cols, "float32", "sums of the pieces"))
+            return (gradient,)
+
+        tape.record([out], [weight], backward, [])
     if scaled:
         out = ops.scale(out, "scaled embedding")
     if tape.embeddings_require_grad and not tape.records(weight) and not tape.leaves:

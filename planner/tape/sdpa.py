@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from planner.tape import ops
-from planner.tape.attention import Heads
+from planner.tape.attention import Heads, batched
 from planner.tape.attention_variants import add_in_place
 from planner.tape.size import ONE, SCORES, Size
 from planner.tape.tape import Gradient, Tape
@@ -35,20 +35,24 @@ def scaled_dot_product_attention(
     mask: Tensor | None = None,
     dropout: float = 0.0,
     enable_gqa: bool = False,
+    head_major: bool = False,
 ) -> Tensor:
     """The composite operator (`aten/src/ATen/native/transformers/attention.cpp`), causal where it has no mask.
 
     mask: a boolean one, which becomes an additive one in q's dtype at every call (`convert_boolean_attn_mask`).
+    head_major: q lies in memory head by head. The result lies token by token, as its caller needs it: flash
+    attention lays it out like q (`mha_fwd`), the efficient kernel by token, a product head by head.
     """
     if q.tape.autocast:
         q, k, v = (ops.to(x, q.tape.autocast) for x in (q, k, v))
     kernel = choose_kernel(q.dtype, heads, masked=mask is not None, enable_gqa=enable_gqa)
     if kernel == "flash":
-        return flash_attention(q, k, v, heads)
+        out = flash_attention(q, k, v, heads)
+        return ops.contiguous(out) if head_major else out
     bias = q.tape.new(mask.rows, mask.cols, q.dtype, "additive mask") if mask is not None else None
     if kernel == "efficient":
         return efficient_attention(q, k, v, heads, bias)
-    return math_attention(q, k, v, heads, bias, dropout=dropout, enable_gqa=enable_gqa)
+    return ops.contiguous(math_attention(q, k, v, heads, bias, dropout=dropout, enable_gqa=enable_gqa))
 
 
 def choose_kernel(dtype: str, heads: Heads, *, masked: bool, enable_gqa: bool) -> Kernel:
@@ -185,8 +189,8 @@ def math_attention(
     if repeated:
         key, value = (ops.expand_copy(x, heads.heads // heads.kv_heads) for x in (key, value))
     weights = ops.matmul(
-        _batched(scaled, heads.heads * heads.head_dim),
-        _batched(ops.scale(key), heads.heads * heads.head_dim, ready=repeated),
+        batched(scaled, heads.heads * heads.head_dim),
+        batched(ops.scale(key), heads.heads * heads.head_dim, ready=repeated),
         bias.rows,
         heads.heads,
         "attention scores",
@@ -200,25 +204,12 @@ def math_attention(
     weights = ops.dropout(weights, dropout)
     width = heads.heads * heads.value_dim
     out = ops.to(
-        ops.matmul(weights, _batched(value, width, ready=repeated), query.rows, width, "attention output"), dtype
+        ops.matmul(weights, batched(value, width, ready=repeated), query.rows, width, "attention output"), dtype
     )
     # the operator returns the weights too, which `scaled_dot_product_attention` drops
     copied = ops.to(weights.detach(), dtype)
     del copied
     return out
-
-
-def _batched(x: Tensor, width: int, *, ready: bool = False) -> Tensor:
-    """x, [B, heads, S, D], as `torch.matmul` hands it to `bmm`: `width` columns, batch and heads together.
-
-    ready: whether they are. In a batch of one every expanded or transposed tensor is a view that `bmm` takes.
-    """
-    times = width // x.cols
-    if x.tape.batch == 1:
-        return ops.expand(x, times)
-    if times > 1:
-        return ops.expand_copy(x, times)
-    return x if ready else ops.contiguous(x)
 
 
 def _up(number: int, multiple: int) -> int:

@@ -15,10 +15,11 @@ from planner.tape.tensor import Tensor
 
 def sink_attention(
     q: Tensor, k: Tensor, v: Tensor, sinks: Tensor, heads: Heads, *, mask: Tensor | None, dropout: float
-) -> Tensor:
-    """Every row of scores gets one column more, its sink, which the softmax counts and the product drops.
+) -> tuple[Tensor, Tensor]:
+    """Attention and its weights.
 
-    The rotary embedding has left q and k head by head (`torch.cat`).
+    Every row of scores gets one column more, its sink, which the softmax counts and the product drops. The rotary
+    embedding has left q and k head by head (`torch.cat`).
     """
     groups = heads.heads // heads.kv_heads
     k = ops.expand_copy(k, groups)
@@ -41,7 +42,7 @@ def sink_attention(
         heads.heads * heads.value_dim,
         "attention output",
     )
-    return ops.contiguous(out)
+    return ops.contiguous(out), weights
 
 
 def _with_sinks(weights: Tensor, sinks: Tensor) -> Tensor:

@@ -84,45 +84,72 @@ def _layer_norm_as_on_cuda(
     return _LayerNorm.apply(input, normalized_shape, weight, bias, eps)
 
 
-class _Flash(torch.autograd.Function):
-    """Flash attention with the scratch of CUDA's backward kernel (`mha_bwd` in `flash_api.cpp`)."""
+_attention = torch.nn.functional.scaled_dot_product_attention
+
+
+class _Fused(torch.autograd.Function):
+    """A fused kernel with the scratch of CUDA's backward pass: flash attention's, or the efficient kernel's.
+
+    As in `mha_bwd` (`flash_api.cpp`) and `workspace_size` (`kernel_backward.h`) for heads up to 64 wide, but for
+    rows rounded up to whole blocks, which is not planned.
+    """
 
     @staticmethod
-    def forward(ctx: Any, query: Any, key: Any, value: Any, causal: bool, scale: float | None) -> torch.Tensor:
-        out, logsumexp = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, causal, scale=scale
-        )
-        ctx.save_for_backward(query, key, value, out, logsumexp)
+    def forward(
+        ctx: Any, query: Any, key: Any, value: Any, mask: Any, causal: bool, scale: float | None, flash: bool
+    ) -> torch.Tensor:
+        if mask is not None and mask.dtype == torch.bool:
+            mask = torch.zeros(mask.shape, dtype=query.dtype).masked_fill_(mask.logical_not(), float("-inf"))
         ctx.options = {"is_causal": causal, "scale": scale}
+        out, logsumexp = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, 0.0, attn_mask=mask, **ctx.options
+        )
+        if not flash:
+            # it lays its result out token by token
+            out = out.transpose(1, 2).contiguous().transpose(1, 2)
+        ctx.save_for_backward(query, key, value, out, logsumexp, mask)
+        ctx.flash = flash
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        query, key, *rest = ctx.saved_tensors
+        query, key, *rest, mask = ctx.saved_tensors
         gradients = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-            grads[0], query, key, *rest, dropout_p=0.0, **ctx.options
+            grads[0], query, key, *rest, dropout_p=0.0, attn_mask=mask, **ctx.options
         )
         batch, heads, rows, width = query.shape
-        columns = -(-width // 32) * 32
-        scratch = [torch.empty(batch, heads, rows, columns + 1)]
-        if key.size(1) < heads:
-            scratch += [key.new_empty(batch, heads, rows, width) for _ in ("dk", "dv")]
+        if ctx.flash:
+            scratch = [torch.empty(batch, heads, rows, -(-width // 32) * 32 + 1)]
+            if key.size(1) < heads:
+                scratch += [key.new_empty(batch, heads, rows, width) for _ in ("dk", "dv")]
+        else:
+            if query.dtype == torch.float32:
+                torch.empty_like(rest[1])
+            scratch = [torch.empty(batch, heads, rows, -(-width // 64) * 64 + 1)]
         del scratch
-        return *gradients, None, None
+        return *gradients, None, None, None, None
 
 
-_attention = torch.nn.functional.scaled_dot_product_attention
-
-
-def _attention_as_on_cuda(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **rest: Any) -> torch.Tensor:
-    """CUDA has no fused kernel for float32 and grouped heads, as the CPU has.
+def _attention_as_on_cuda(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """The kernels of CUDA, which has no fused one for float32 and grouped heads, as the CPU has.
 
     Then it does, in C++, what the documentation of `scaled_dot_product_attention` writes in Python.
     """
-    if query.dtype != torch.float32 and query.size(-1) == value.size(-1) and rest.get("attn_mask") is None:
-        return _Flash.apply(query, key, value, rest["is_causal"], rest.get("scale"))
-    if query.dtype != torch.float32 or not rest.get("enable_gqa") or rest.get("attn_mask") is not None:
-        return _attention(query, key, value, **rest)
+    grouped = key.size(1) < query.size(1)
+    flash = query.dtype != torch.float32 and attn_mask is None
+    if query.size(-1) == value.size(-1) and (not grouped or (flash and enable_gqa)):
+        return _Fused.apply(query, key, value, attn_mask, is_causal, scale, flash)
+    if not enable_gqa or attn_mask is not None or query.dtype != torch.float32:
+        return _attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
     root = query.size(-1) ** -0.25
     scaled = query * root
     keys, values = (x.repeat_interleave(query.size(1) // x.size(1), 1) for x in (key, value))

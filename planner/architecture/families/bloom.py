@@ -13,7 +13,7 @@ from planner.architecture.modules import Architecture, Block, embedding, linear,
 from planner.architecture.program import Forward
 from planner.tape import SCORES, TOKENS, Tensor, layers, ops
 from planner.tape.activations import bloom_gelu
-from planner.tape.attention import Heads
+from planner.tape.attention import Heads, batched
 from planner.tape.attention_variants import baddbmm, weighted
 
 
@@ -45,14 +45,13 @@ class BloomProgram:
         width = self.heads.heads * self.heads.head_dim
         qkv = forward.linear("self_attention.query_key_value", x)
         q, k, v = ops.narrow(qkv, width), ops.narrow(qkv, width), ops.narrow(qkv, width)
-        q = ops.contiguous(q)
-        k = ops.contiguous(k)
-        v = ops.contiguous(v)
+        q, k, v = (batched(x, width) for x in (q, k, v))
         # as in `BloomAttention.forward`, whose variables hold every step of it
         scores = baddbmm(q, k, SCORES, self.heads.heads)
         weights = ops.add(scores, forward.mask) if forward.mask is not None else scores
         probabilities = ops.to(ops.softmax(weights, "float32"), q.dtype)
         probabilities = ops.dropout(probabilities, self.attention_dropout)
+        forward.hold_in_block(probabilities)
         context = weighted(probabilities, v, self.heads)
         context = ops.contiguous(context)
         out = forward.linear("self_attention.dense", context)
@@ -113,4 +112,5 @@ def build(config: Config) -> Architecture:
         no_program_reason="its slow_but_exact products are in no table" if split else "",
         kv_width=hidden,
         attention=("eager",),
+        returns_weights=True,
     )

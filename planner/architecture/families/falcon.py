@@ -14,8 +14,9 @@ from planner.architecture.program import Forward
 from planner.errors import InputError
 from planner.tape import TOKENS, Tensor, layers, ops
 from planner.tape.activations import activation
-from planner.tape.attention import Heads
-from planner.tape.attention_variants import add_in_place, scale_in_place, scores, sdpa_math, weighted
+from planner.tape.attention import Heads, batched
+from planner.tape.attention_variants import add_in_place, scale_in_place, scores, weighted
+from planner.tape.sdpa import scaled_dot_product_attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,17 @@ class FalconProgram:
         if forward.eager:
             # neither scaled nor taken in float32, and without the dropout of its config
             k_all, v_all = self.every_head(k), self.every_head(v)
-            weights = scores(ops.contiguous(q), k_all, self.heads)
+            raw = scale_in_place(scores(batched(q, q.cols), k_all, self.heads))
             del k_all
-            weights = scale_in_place(weights)
-            if forward.mask is not None:
-                weights = ops.add(weights, forward.mask)
-            weights = ops.to(ops.softmax(weights), x.dtype)
+            masked = raw if forward.mask is None else ops.add(raw, forward.mask)
+            weights = ops.to(ops.softmax(masked), x.dtype)
+            del raw, masked
+            forward.hold_in_block(weights)
             out = ops.contiguous(weighted(weights, v_all, self.heads))
             del v_all
-        elif self.shared and forward.mask is not None:
-            out = ops.contiguous(sdpa_math(q, k, v, self.heads, forward.mask))
+        elif forward.sdpa:
+            # without `enable_gqa`, and without the dropout of its config
+            out = scaled_dot_product_attention(q, k, v, self.repeated, mask=forward.mask)
         else:
             out = forward.attention(q, k, v, self.repeated)
         return forward.linear("self_attention.dense", out)
@@ -90,8 +92,8 @@ class FalconProgram:
         return heads._replace(kv_heads=heads.heads) if self.grouped else heads
 
     def every_head(self, x: Tensor) -> Tensor:
-        """Keys or values of every head, as `torch.matmul` copies them."""
-        return ops.expand_copy(x, self.heads.heads) if self.shared else ops.contiguous(x)
+        """Keys or values of every head, as `torch.matmul` takes them."""
+        return batched(x, self.heads.heads * self.heads.head_dim)
 
     def split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`_split_heads`: indexing with a list, as it does for keys and values, copies."""
@@ -189,4 +191,5 @@ def build(config: Config) -> Architecture:
         activation=program.activation,
         kv_width=hidden,
         mask="always",
+        returns_weights=True,
     )

@@ -41,6 +41,7 @@ class Gpt2Program:
     def embed(self, forward: Forward) -> Tensor:
         tokens = layers.embedding(forward.tape, forward.parameter("transformer.wte.weight"), TOKENS)
         positions = layers.embedding(forward.tape, forward.parameter("transformer.wpe.weight"), SEQUENCE)
+        forward.hold_inputs_embeds(tokens)
         forward.hold(positions)
         return ops.dropout(ops.add(tokens, positions), self.dropouts.embd)
 

@@ -108,6 +108,7 @@ def gpt_decoder(
     no_program_reason: str = "",
     attention: tuple[str, ...] = EVERY,
     mask: Literal["where needed", "always", "boolean"] = "where needed",
+    returns_weights: bool = False,
 ) -> Architecture:
     """The architecture of a decoder.
 
@@ -135,6 +136,7 @@ def gpt_decoder(
         kv_width=kv_width,
         attention=attention,
         mask=mask,
+        returns_weights=returns_weights,
     )
 
 

@@ -15,7 +15,7 @@ from planner.architecture.program import Forward
 from planner.errors import InputError
 from planner.tape import ONE, SEQUENCE, TOKENS, Tensor, layers, ops
 from planner.tape.activations import activation
-from planner.tape.attention import Heads, rotate_half
+from planner.tape.attention import Heads, batched, rotate_half
 from planner.tape.attention_variants import scores, weighted
 
 
@@ -73,14 +73,15 @@ class GptJProgram:
         """`_attn`: scores and softmax in float32."""
         q = ops.to(q, "float32")
         k = ops.to(k, "float32")
-        weights = scores(ops.contiguous(q), ops.contiguous(k), self.heads)
+        weights = scores(batched(q, q.cols), batched(k, k.cols), self.heads)
         weights = ops.scale(weights)
         if forward.mask is not None:
             weights = ops.add(weights, forward.mask)
         weights = ops.softmax(weights)
         weights = ops.to(weights, v.dtype)
         weights = ops.dropout(weights, self.dropouts.attn)
-        return weighted(weights, ops.contiguous(v), self.heads)
+        forward.hold_in_block(weights)
+        return weighted(weights, batched(v, v.cols), self.heads)
 
     def mlp(self, forward: Forward, x: Tensor) -> Tensor:
         x = forward.linear("mlp.fc_in", x)
@@ -138,4 +139,5 @@ def build(config: Config) -> Architecture:
         activation=program.activation,
         kv_width=hidden,
         attention=("eager", "flash_attention_2", "flash_attention_3"),
+        returns_weights=True,
     )

@@ -13,7 +13,7 @@ from planner.architecture.families.gpt_parts import even_head_dim, gpt_decoder, 
 from planner.architecture.modules import Architecture, Block, embedding, linear, norm
 from planner.architecture.program import Forward
 from planner.tape import ONE, TOKENS, Tensor, layers, ops
-from planner.tape.attention import Heads
+from planner.tape.attention import Heads, batched
 from planner.tape.attention_variants import masked_fill, scores, weighted
 
 
@@ -47,15 +47,17 @@ class MptProgram:
         if self.clipped:
             qkv = ops.saves_input(qkv, "clamp")
         q, k, v = ops.split(qkv, (width, width, width))
-        weights = ops.scale(scores(ops.contiguous(q), ops.contiguous(k), self.heads))
+        weights = ops.scale(scores(batched(q, width), batched(k, width), self.heads))
         # ALiBi is in float32, so what it is added to becomes that
         alibi = Tensor(forward.tape, ONE.times(self.positions), self.heads.heads, "float32")
         weights = ops.add(weights, alibi)
         if forward.mask is not None:
             weights = masked_fill(weights, forward.mask)
-        weights = ops.to(ops.softmax(weights), v.dtype)
+        masked = weights
+        weights = ops.to(ops.softmax(masked), v.dtype)
         weights = ops.dropout(weights, self.dropout)
-        context = weighted(weights, ops.contiguous(v), self.heads)
+        forward.hold_in_block(weights)
+        context = weighted(weights, batched(v, width), self.heads)
         context = ops.contiguous(context)
         return forward.linear("attn.out_proj", context)
 
@@ -113,4 +115,5 @@ def build(config: Config) -> Architecture:
         kv_width=hidden,
         attention=("eager",),
         mask="boolean",
+        returns_weights=True,
     )

@@ -200,20 +200,27 @@ def _math(
     if dtype in _HALF:
         query, key, value = query.float(), key.float(), value.float()
     root = math.sqrt(1 / math.sqrt(query.size(-1)) if scale is None else abs(scale))
-    query = query * (-root if scale is not None and scale < 0 else root)
+    scaled = query * (-root if scale is not None and scale < 0 else root)
     if is_causal:
-        lower = torch.ones(query.size(-2), key.size(-2), dtype=torch.bool, device=query.device).tril()
-        mask = _additive(lower, query.dtype)
+        shape = query.size(-2), key.size(-2)
+        mask = _additive(torch.ones(shape, dtype=torch.bool, device=query.device).tril(), query.dtype)
     if enable_gqa and not (query.size(-3) == key.size(-3) == value.size(-3)):
         key = key.repeat_interleave(query.size(-3) // key.size(-3), -3)
         value = value.repeat_interleave(query.size(-3) // value.size(-3), -3)
-    attn = torch.matmul(query, key.transpose(-2, -1) * root)
+    scores = torch.matmul(scaled, key.transpose(-2, -1) * root)
     if mask is not None:
-        attn.add_(mask)
-    attn = _aten._safe_softmax(attn, -1)
+        scores.add_(mask)
+    attn = _aten._safe_softmax(scores, -1)
+    # one operator here; in it, a look at which rows are masked as a whole
+    masked = torch.empty_like(scores, dtype=torch.bool)
+    del scores, masked
     if dropout_p > 0.0:
         attn = torch.dropout(attn, dropout_p, True)
-    return torch.matmul(attn, value).to(dtype)
+    out = torch.matmul(attn, value).to(dtype)
+    # the operator returns the weights too, which `scaled_dot_product_attention` drops
+    weights = attn.detach().to(dtype)
+    del weights
+    return out
 
 
 def _sdpa_flash_backward(

@@ -15,6 +15,7 @@ from tests.support.peft_runs import GPT2, LLAMA, MIXTRAL, peft_config
 
 def assert_same_peak(config: dict[str, Any], fields: dict[str, Any], *, rel: float = 0.003) -> None:
     run = TrainingRun(**({"model": "tiny", "mixed_precision": "no", "packing": True} | fields))
+    run = run.replace(micro_batch_size=BATCH, sequence_length=SEQUENCE)
     profile = profile_step(architecture_of(config), run)
     length = SEQUENCE + method_of(run).virtual_tokens(run)
     predicted = max(size.at(BATCH, length) for _, ledgers in profile.instants for size, _ in ledgers)

@@ -143,7 +143,7 @@ def test_failures_name_the_module_without_pefts_wrapping(tmp_path: Path, monkeyp
     from transformers.models.llama import modeling_llama
 
     monkeypatch.setattr(modeling_llama.LlamaRMSNorm, "forward", lambda self, x: x[x > 0])
-    with pytest.raises(Abstention, match="the operator aten.nonzero.default in") as caught:
+    with pytest.raises(Abstention, match=r"the operator aten\.nonzero\.default in") as caught:
         trace(tmp_path)
     assert "model.layers.0.input_layernorm (forward)" in str(caught.value)
     assert "base_model" not in str(caught.value)

@@ -54,7 +54,7 @@ def test_attention_is_transformers_choice_where_the_run_leaves_it_open() -> None
     from tests.planner.architecture.families.test_gpt_oss import TINY
 
     assert built(TINY).config._attn_implementation == "eager"
-    with pytest.raises(InputError, match="config.json: transformers refuses it"):
+    with pytest.raises(InputError, match=r"config\.json: transformers refuses it"):
         built(TINY, attention="sdpa")
 
 

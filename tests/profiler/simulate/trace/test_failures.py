@@ -59,6 +59,7 @@ def test_an_operator_that_needs_data_is_named_with_its_module(body: Callable[...
     assert operator in said
     assert "model.layers.7.mlp.gate (forward)" in said
     assert said.endswith("plan it without simulating")
+    assert ("cannot run on tensors without data" in said) is (body is not in_python)
 
 
 def test_any_other_error_is_said_with_its_first_line() -> None:
