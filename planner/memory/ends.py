@@ -122,6 +122,8 @@ def _add_tied_gradient(tape: Tape) -> None:
     """
     for name in tape.tied & tape.parameter_gradients.keys():
         shape = ops.meta(tape.parameter_gradients[name])
+        if tape.autocast and shape.dtype != tape.autocast:
+            continue  # cast to the weight's dtype, it is no view any more
         summed = tape.new(*shape, "sum of a tied weight's gradients")
         del summed
 

@@ -227,7 +227,7 @@ def _module_names(model: nn.Module, layers: str) -> dict[int, str]:
 
 def _plain(name: str) -> str:
     """A module's name without what PEFT puts around the model."""
-    return name.removeprefix("base_model.model.")
+    return name.removeprefix("base_model.").removeprefix("model.") if name.startswith("base_model.model.") else name.removeprefix("base_model.")
 
 
 def _everything(depth: int) -> Selection:
