@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -62,18 +63,36 @@ def verdict(memory: Memory, gpu: Gpu) -> str:
 
 def resolve(model: str) -> tuple[LoadedConfig, Architecture]:
     """The config and the architecture of what `--model` names."""
+    return _resolved(model, _stamp(model))
+
+
+def loaded_config(model: str) -> LoadedConfig:
+    """The config of what `--model` names, of whatever architecture; checked where a family here reads it.
+
+    Raises `InputError` where it is broken.
+    """
+    with suppress(Abstention):
+        return resolve(model)[0]
+    return _loaded(model, _stamp(model))
+
+
+def _stamp(model: str) -> int:
+    # makes an edited file another key of the caches
     path = Path(model)
     try:
-        stamp = path.stat().st_mtime_ns if path.exists() else 0
+        return path.stat().st_mtime_ns if path.exists() else 0
     except (OSError, ValueError):
-        stamp = 0
-    return _resolved(model, stamp)
+        return 0
+
+
+@lru_cache(maxsize=64)
+def _loaded(model: str, stamp: int) -> LoadedConfig:
+    return load_config(model)
 
 
 @lru_cache(maxsize=64)
 def _resolved(model: str, stamp: int) -> tuple[LoadedConfig, Architecture]:
-    # `stamp` makes an edited file another key
-    loaded = load_config(model)
+    loaded = _loaded(model, stamp)
     return loaded, build(Config(loaded.config, loaded.origin))
 
 

@@ -13,7 +13,7 @@ from planner.catalogue.spelling import shown_path
 from planner.errors import Abstention, InputError
 from planner.memory.ledger import Interval, Levels
 from planner.methods import METHODS
-from planner.plan import plan, resolve
+from planner.plan import loaded_config, plan
 from planner.run import TrainingRun
 from planner.run.contradictions import inapplicable
 from profiler.rows import PEFT_SUITE, SFT_TRAINER, Row, run_of, setting_of
@@ -81,7 +81,7 @@ def loop_of(row: Row, run: TrainingRun) -> tuple[Any, dict[str, Any]]:
         prepare.append(peft_module_casting_to_bf16)
     if row["transformers"]:
         unused = inapplicable(run)
-        loaded, _ = resolve(run.model)
+        loaded = loaded_config(run.model)
         for behaviour in behaviours(row["transformers"], str(loaded.config["model_type"])):
             fields |= {name: value for name, value in behaviour.run.items() if name not in unused}
             if behaviour.prepare is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.plan import resolve
+from planner.plan import loaded_config
 from planner.plan_types import Parameters, Plan
 from planner.run import TrainingRun
 from planner.units import format_count
@@ -80,7 +80,7 @@ def trained(parameters: Parameters) -> str:
 
 def model_title(run: TrainingRun) -> str:
     """`Llama-3.1-70B` for a model of the catalogue; of any other, what the user wrote, without its folder."""
-    loaded, _ = resolve(run.model)
+    loaded = loaded_config(run.model)
     if loaded.model is not None:
         return loaded.model.id.rpartition("/")[2]
     parts = [part for part in run.model.replace("\\", "/").split("/") if part]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from planner.catalogue import Gpu, find_gpu
 from planner.catalogue.files import read_bytes
-from planner.plan import resolve
+from planner.plan import loaded_config
 from planner.run import TrainingRun
 from profiler.simulate.allocator.settings import AllocatorSettings
 from profiler.simulate.cache import DAMAGED, SimulationCache
@@ -76,7 +76,7 @@ def _key(
     """Everything that a simulation is made of: what was asked for, the files behind it, and the code."""
     from profiler.simulate.stack import versions
 
-    loaded, _ = resolve(run.model)
+    loaded = loaded_config(run.model)
     return {
         "run": run.to_dict(),
         "defaulted": run.defaulted,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from planner.catalogue import Gpu, find_gpu
 from planner.errors import Abstention
 from planner.memory.ledger import Ledgers, Levels
-from planner.plan import resolve
+from planner.plan import loaded_config
 from planner.plan_types import Parameters, PlannedGpu
 from planner.run import TrainingRun
 from profiler.simulate import stack
@@ -51,7 +51,7 @@ def simulate(
             way_out="simulate one GPU with --gpus 1",
         )
     # before the libraries are imported, which are told that there is no network
-    loaded, _ = resolve(run.model)
+    loaded = loaded_config(run.model)
     notes = [loaded.note] if loaded.note else []
     if isinstance(gpu, str):
         match = find_gpu(gpu)

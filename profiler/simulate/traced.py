@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from planner.catalogue import Gpu
-from planner.plan import resolve
+from planner.plan import loaded_config
 from planner.run import TrainingRun
 from profiler.simulate.approximations import approximations
 from profiler.simulate.build.adapters import wrap
@@ -121,8 +121,7 @@ def trace_run(
 
 def _build(run: TrainingRun, peft_file: str | None) -> _Built:
     config: Any = read_peft_config(peft_file) if peft_file is not None else None
-    loaded, _ = resolve(run.model)
-    model = build_model(run, loaded)
+    model = build_model(run, loaded_config(run.model))
     _, layers = layers_of(model)
     quantize(model, run)
     dtypes = {id(parameter): parameter.dtype for parameter in model.parameters()}
@@ -227,7 +226,10 @@ def _module_names(model: nn.Module, layers: str) -> dict[int, str]:
 
 def _plain(name: str) -> str:
     """A module's name without what PEFT puts around the model."""
-    return name.removeprefix("base_model.").removeprefix("model.") if name.startswith("base_model.model.") else name.removeprefix("base_model.")
+    for around in ("base_model.model.", "base_model."):
+        if name.startswith(around):
+            return name.removeprefix(around)
+    return name
 
 
 def _everything(depth: int) -> Selection:

@@ -31,11 +31,11 @@ def build_model(run: TrainingRun, loaded: LoadedConfig) -> Any:
     except InputError:
         raise
     except (ValueError, ImportError) as error:
-        raise InputError(f"{loaded.origin}: transformers refuses it: {_first_line(error)}") from None
+        raise InputError(f"{loaded.origin}: transformers refuses it: {_in_one_line(error)}") from None
     except Exception as error:
         raise InputError(
             f"{loaded.origin}: the model cannot be built on the meta device "
-            f"({type(error).__name__}: {_first_line(error)}); plan it without simulating"
+            f"({type(error).__name__}: {_in_one_line(error)}); plan it without simulating"
         ) from None
     model.config.use_cache = False
     return model
@@ -77,7 +77,7 @@ def _config(loaded: LoadedConfig) -> Any:
     try:
         return transformers.AutoConfig.for_model(model_type, **fields)
     except Exception as error:
-        raise InputError(f"{loaded.origin}: transformers refuses the config: {_first_line(error)}") from None
+        raise InputError(f"{loaded.origin}: transformers refuses the config: {_in_one_line(error)}") from None
 
 
 def _class_of(config: Any, loaded: LoadedConfig) -> Any:
@@ -99,5 +99,5 @@ def _attention(run: TrainingRun) -> str | None:
     return None if "attention" in run.defaulted else run.attention
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
+def _in_one_line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")
