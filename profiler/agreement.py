@@ -1,7 +1,7 @@
 """Hold the formulas to the simulator: `python -m profiler.agreement [--runs N] [--seed N] [--worst N]`.
 
 A grid of runs on full-size models is drawn from a seed; each is planned and simulated, and the allocated bytes of
-every instant are compared. The result is profiler/AGREEMENT.md.
+every instant are compared. What came of it is in profiler/AGREEMENT.md.
 """
 
 from __future__ import annotations

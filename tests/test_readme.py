@@ -22,6 +22,17 @@ def test_the_plan_it_shows_is_what_its_command_prints(monkeypatch: pytest.Monkey
     assert call(*PLAN).out.rstrip() == shown[1]
 
 
+@pytest.mark.slow
+def test_the_simulation_it_shows_is_what_its_command_prints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LORA_PLAN_CACHE", str(tmp_path))
+    command, shown = re.findall(r"`lora-plan (simulate [^`]*)`:\n\n```text\n(.*?)\n```", README, re.DOTALL)[0]
+    printed = call(*command.split()).out.rstrip()
+    # the installed libraries may be newer than those it was written with
+    versions = re.compile(r"  - torch \d.*\n")
+    assert versions.sub("", printed) == versions.sub("", shown)
+
+
 def test_the_score_it_shows_is_the_score() -> None:
     assert summary(score(read_rows(CORPUS))) in README
 

@@ -91,10 +91,12 @@ def profile_block(
     forward.frame.clear()
     returned = minus(before, tape.alive(start, len(tape.events))) if architecture.returns_weights else {}
     on_context = total(tape.sizes[storage.index] for storage in tape.contexts)
+    # the input of a block without a first norm is on the context of what it goes into
+    own = ZERO if x.storage in tape.contexts else x.size
     forward_only: Ledger = {}
     if checkpointed:
         forward_only = {name: size for name, size in tape.alive(start, len(tape.events)).items() if name != SAVED}
-        kept: Ledger = {SAVED: on_context if run.checkpoint_offload else x.size.plus(on_context)}
+        kept: Ledger = {SAVED: on_context if run.checkpoint_offload else own.plus(on_context)}
     else:
         held = tape.alive(start, len(tape.events))
         forward.held.clear()
@@ -107,7 +109,7 @@ def profile_block(
     if checkpointed:
         again = partial(program.block, forward, block.kind, x)
         backward = _recomputed_backward(tape, run, again, shape, forward.frame, returns=architecture.returns_weights)
-        backward = [plus(ledger, {SAVED: on_context.plus(x.size)}) for ledger in backward]
+        backward = [plus(ledger, {SAVED: on_context.plus(own)}) for ledger in backward]
     else:
         begin = len(tape.events)
         tape.backward(root, 0, [tape.new(*shape, "gradient of the output")])

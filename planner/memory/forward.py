@@ -237,8 +237,9 @@ class BlockForward:
                 self.hold_in_block(weights)
                 return out
             if self.run.attention != "sdpa":
-                if self.tape.autocast:
-                    q, k, v = (ops.to(x, self.tape.autocast) for x in (q, k, v))
+                # without autocast float32 goes to the dtype that a quantized model was loaded in (`get_target_dtype`)
+                dtype = self.tape.autocast or (self.run.base_dtype if q.dtype == "float32" else q.dtype)
+                q, k, v = (ops.to(x, dtype) for x in (q, k, v))
                 out = flash_attention(q, k, v, heads)
                 return ops.contiguous(out) if head_major else out
             # `use_gqa_in_sdpa`

@@ -37,11 +37,13 @@ def weight_bytes(module: Module, run: TrainingRun) -> int:
 def load_bytes(module: Module, run: TrainingRun) -> int:
     """The weight as it was loaded beside what it becomes; with double quantization the first absmax as well.
 
-    Source: `Bnb4bitQuantize.convert` (transformers 5.23) and `quantize_4bit` (bitsandbytes 0.50).
+    Source: `Bnb4bitQuantize.convert` (transformers 5.23), which copies the transposed weight of a `Conv1D` first, and
+    `quantize_4bit` (bitsandbytes 0.50).
     """
     count = prod(module.weight)
+    copies = 2 if module.kind == "conv1d" else 1
     first_absmax = 4 * ceil(count / BLOCK) if run.double_quant else 0
-    return count * DTYPE_BYTES[run.base_dtype] + weight_bytes(module, run) + first_absmax
+    return copies * count * DTYPE_BYTES[run.base_dtype] + weight_bytes(module, run) + first_absmax
 
 
 def compute_dtype(run: TrainingRun) -> str:
