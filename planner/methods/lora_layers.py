@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.architecture.modules import Architecture, Module, Shape
+from planner.methods.base import kept_dtype
 from planner.tape import ONE, TOKENS, Tensor, layers, ops
 from planner.tape.tape import Gradient
+from planner.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
     from planner.memory.forward import BlockForward
@@ -45,7 +47,11 @@ def dora(forward: BlockForward, name: str, module: Module, x: Tensor, result: Te
     if base_result is None:
         base_result = layers.linear(x, weight)
     elif module.bias:
-        base_result = ops.shift(base_result)
+        # `base_result - bias`, in the wider of their dtypes: autocast's result, and a bias in the dtype of the model
+        wider = (
+            base_result.dtype if DTYPE_BYTES[base_result.dtype] >= DTYPE_BYTES[kept_dtype(forward.run)] else "float32"
+        )
+        base_result = ops.shift(base_result) if wider == base_result.dtype else ops.to(base_result, wider)
     total = ops.add(
         ops.mul(ops.shift(magnitude), base_result),
         ops.scale(ops.mul(magnitude, lora)),

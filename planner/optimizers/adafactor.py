@@ -34,18 +34,23 @@ class Adafactor:
         """Bytes at the widest line of `step`, `update = (grad**2) + eps`, for the largest tensor.
 
         There grad**2 and the sum are alive, for a 16-bit parameter also float32 copies of it and of its
-        gradient, and still the `update` of the tensor before: none for the first, the embedding of tokens; another
-        matrix of a block for all that come later. Of those the largest is taken, so that the result is an upper
-        bound by at most the difference of two matrices of a block.
+        gradient, and still the `update` of the tensor before. Tensors come in the order of the model. Where several
+        of a layer have one shape, what is before them is taken to be the largest that can be: an upper bound by at
+        most the difference of two matrices of a layer.
         """
-        held = [tensor for tensor in tensors for _ in range(min(tensor.count, 2))]
+        listed = list(tensors)
+        repeated = [tensor for tensor in listed if tensor.count > 1 and not tensor.embedding]
+        layers = min((tensor.count for tensor in repeated), default=0)
         largest = 0
-        for position, tensor in enumerate(held):
+        for position, tensor in enumerate(listed):
             own = FLOAT32 * tensor.elements
             widest = own * (2 if tensor.dtype == "float32" else 4)
             if tensor.embedding:
-                before = held[:position]
+                before = listed[:position]
+            elif tensor.count == layers:
+                before = [repeated[repeated.index(tensor) - 1]]
             else:
-                before = [other for at, other in enumerate(held) if at != position and not other.embedding]
+                others = [other for at, other in enumerate(listed) if at != position and not other.embedding]
+                before = [*others, tensor] if tensor.count > 1 else others
             largest = max(largest, widest + FLOAT32 * max((other.elements for other in before), default=0))
         return largest

@@ -54,8 +54,8 @@ class Gemma2Program(GemmaProgram):
         return forward.linear("self_attn.o_proj", out)
 
     def logits(self, forward: Forward, x: Tensor) -> Tensor:
-        logits = forward.linear("lm_head", x)
-        return softcap(logits) if self.caps_logits else logits
+        # no name here holds the logits: there each step takes the place of the one before
+        return softcap(forward.linear("lm_head", x)) if self.caps_logits else forward.linear("lm_head", x)
 
 
 def build(config: Config) -> Architecture:
