@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from hypothesis import settings
 # no test is about time: a slow machine must not fail one
 settings.register_profile("lora-plan", deadline=None, print_blob=True)
 settings.load_profile("lora-plan")
+
+
+def pytest_configure() -> None:
+    # a suite that is started in the background has Ctrl-C ignored, and what it starts inherits that
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -144,6 +144,8 @@ def _attention_as_on_cuda(
 
     Then it does, in C++, what the documentation of `scaled_dot_product_attention` writes in Python.
     """
+    if torch.is_autocast_enabled("cpu"):
+        query, key, value = (x.to(torch.bfloat16) for x in (query, key, value))
     grouped = key.size(1) < query.size(1)
     flash = query.dtype != torch.float32 and attn_mask is None
     if query.size(-1) == value.size(-1) and (not grouped or (flash and enable_gqa)):

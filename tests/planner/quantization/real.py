@@ -20,7 +20,7 @@ from transformers.quantizers.base import get_keys_to_not_convert
 from planner.run import TrainingRun
 from tests.planner.quantization import cuda_ops
 from tests.support.families import BATCH, SEQUENCE, model_of
-from tests.support.live_bytes import LiveBytes, _dropout_as_on_cuda
+from tests.support.live_bytes import LiveBytes, _attention_as_on_cuda, _dropout_as_on_cuda
 
 
 def quantized_model(config: dict[str, Any], run: TrainingRun) -> Any:
@@ -119,6 +119,7 @@ def _step_peak(model: torch.nn.Module, *, autocast: bool) -> int:
     model.train()
     with (
         mock.patch("torch.nn.functional.dropout", _dropout_as_on_cuda),
+        mock.patch("torch.nn.functional.scaled_dot_product_attention", _attention_as_on_cuda),
         # PEFT asks for the autocast of CUDA, which is what a call without a device means
         mock.patch("torch.is_autocast_enabled", lambda device="cpu": is_autocast_enabled(device)),
         mock.patch.object(bitsandbytes, "matmul", cuda_ops.matmul),

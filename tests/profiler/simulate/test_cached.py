@@ -80,7 +80,7 @@ def change_adapter(ask: Asked, _: pytest.MonkeyPatch) -> None:
 
 
 def change_versions(_: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack, "versions", lambda: (("torch", "3.0"),))
+    monkeypatch.setattr(stack, "versions", lambda kernels="hf": (("torch", "3.0"),))
 
 
 def change_sources(_: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
