@@ -37,7 +37,7 @@ def test_parameters_are_those_of_transformers(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("run", FULL.values(), ids=FULL)
 def test_step_peak(run: TrainingRun, vocabulary: int, request: pytest.FixtureRequest) -> None:
     if run.base_dtype == "bfloat16" and run.attention == "sdpa":
-        # since the harness runs CUDA's choice of kernels the plan is 6 kB (0.6 %) above the step; the cause is not known
+        # since the harness runs the kernels that CUDA takes, the plan is 6 kB (0.6 %) above the step: not yet known why
         request.applymarker(pytest.mark.xfail(reason="the plan is 6 kB above the step", strict=False))
     assert_same_peak(TINY | {"vocab_size": vocabulary}, run)
 
