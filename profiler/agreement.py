@@ -196,7 +196,7 @@ def report(rows: Sequence[Row], seed: int) -> str:
         + ", ".join(f"{name} {version}" for name, version in versions())
         + ".",
         "",
-        f"{len(compared)} runs on {models} full-size models, drawn from the settings in",
+        f"{len(compared)} runs were compared, on {models} full-size models, drawn from the settings in",
         "`profiler/agreement.py`. Each figure is the planned allocated bytes of an instant beside the simulated ones",
         "(bytes asked for, before the allocator rounds them).",
         "",

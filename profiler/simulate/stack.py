@@ -25,9 +25,7 @@ def import_stack() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     with quiet():
         _import("torch")
-        from unittest import mock
-
-        with mock.patch("torch.compile", _not_compiled):
+        with uncompiled():
             for library in LIBRARIES:
                 _import(library)
 
@@ -49,17 +47,32 @@ def versions(kernels: str = "hf") -> tuple[tuple[str, str], ...]:
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
     """What the libraries have to say about themselves is not for the user of a simulation."""
-    loggers = [logging.getLogger(library) for library in LIBRARIES]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
+    with silenced(*LIBRARIES, level=logging.CRITICAL), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+        yield
+
+
+@contextlib.contextmanager
+def silenced(*libraries: str, level: int = logging.ERROR) -> Generator[None]:
+    """Of what the libraries log, only what is of a level or above it."""
+    loggers = [logging.getLogger(library) for library in libraries]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, its_own in zip(loggers, before, strict=True):
+            logger.setLevel(its_own)
+
+
+@contextlib.contextmanager
+def uncompiled() -> Generator[None]:
+    """`torch.compile` gives functions back as they are: fake tensors never run what it makes of them."""
+    from unittest import mock
+
+    with mock.patch("torch.compile", _not_compiled):
+        yield
 
 
 def _import(library: str) -> None:

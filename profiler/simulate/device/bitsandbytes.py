@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import logging
 import sys
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from unittest import mock
 import torch
 
 from planner.errors import InputError
+from profiler.simulate.stack import silenced, uncompiled
 
 INT8_INNER = 4
 """cuBLASLt multiplies int8 matrices whose inner dimension this divides; others are multiplied in float32."""
@@ -42,7 +42,7 @@ def as_on_cuda() -> Generator[None, None, None]:
 
     operators = torch.ops.bitsandbytes
     with (
-        _quiet(),
+        silenced("bitsandbytes"),
         _made_on_the_host(),
         mock.patch.object(operators.gemm_4bit, "default", _gemm_4bit),
         mock.patch.object(operators.int8_vectorwise_quant, "default", _int8_vectorwise_quant),
@@ -70,27 +70,12 @@ def load() -> None:
     if "bitsandbytes" in sys.modules:
         return
     try:
-        with _quiet(), mock.patch("torch.compile", _uncompiled):
+        with silenced("bitsandbytes"), uncompiled():
             importlib.import_module("bitsandbytes")
     except ImportError:
         raise InputError(
             "bitsandbytes is not installed, which this quantization or optimizer needs; pip install 'lora-plan[verify]'"
         ) from None
-
-
-def _uncompiled(function: Any = None, **_: Any) -> Any:
-    return function if function is not None else _uncompiled
-
-
-@contextlib.contextmanager
-def _quiet() -> Generator[None, None, None]:
-    logger = logging.getLogger("bitsandbytes")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,6 @@ import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
-import logging
 import sys
 from collections.abc import Generator, Sequence
 from importlib.abc import MetaPathFinder
@@ -35,6 +34,7 @@ from planner.run import TrainingRun
 from planner.tape.fused import STREAMING_MULTIPROCESSORS
 from profiler.simulate.device import triton
 from profiler.simulate.device.backend import NAME
+from profiler.simulate.stack import silenced, uncompiled
 
 LIBRARY = "liger_kernel"
 
@@ -68,7 +68,8 @@ def kernels_of(run: TrainingRun, capability: tuple[int, int]) -> Generator[None]
             "(with --no-deps where there is no triton)",
             field="kernels",
         )
-    with _card(capability), _quiet(), _imported(), _put_back():
+    # it warns about kernels in other languages that it would take if they were installed
+    with _card(capability), silenced(LIBRARY), _imported(), _put_back():
         yield
 
 
@@ -171,18 +172,6 @@ def _card(capability: tuple[int, int]) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    # it warns about kernels in other languages that it would take if they were installed
-    logger = logging.getLogger(LIBRARY)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextlib.contextmanager
 def _imported() -> Generator[None]:
     """`import liger_kernel` finds the simulated library."""
     finder = _Finder()
@@ -191,7 +180,7 @@ def _imported() -> Generator[None]:
     sys.meta_path.insert(0, finder)
     try:
         # nothing is compiled, and importing the compiler takes a second
-        with mock.patch("torch.compile", _uncompiled):
+        with uncompiled():
             yield
     finally:
         sys.meta_path.remove(finder)
@@ -236,10 +225,6 @@ def _of_liger(name: str) -> bool:
 
 def _of_triton(name: str) -> bool:
     return name.partition(".")[0] == "triton"
-
-
-def _uncompiled(function: Any = None, **_: Any) -> Any:
-    return function if function is not None else _uncompiled
 
 
 def _first_line(error: Exception) -> str:
