@@ -1,0 +1,1 @@
+"""How long a training step takes: work, rates, and what neither hides."""
