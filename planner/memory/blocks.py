@@ -16,6 +16,7 @@ from planner.run import TrainingRun
 from planner.tape import TOKENS, ZERO, Size, Tape, Tensor, ops
 from planner.tape.size import total
 from planner.tape.tape import SAVED
+from planner.tape.work import NO_WORK, StepWork, Work
 from planner.trainers import TRAINERS
 
 
@@ -53,6 +54,8 @@ class BlockProfile:
     """Whether it is checkpointed: `saved` is then there only while its backward pass runs."""
     windows: frozenset[int | None] = frozenset({None})
     """Windows of its attention layers: which of the model's masks a checkpoint of it holds."""
+    work: StepWork = NO_WORK
+    """What its passes compute."""
 
 
 def profile_block(
@@ -80,7 +83,9 @@ def profile_block(
     tape.grad_enabled = not checkpointed
     tape.keeps_contexts = not (checkpointed and run.use_reentrant)
     tape.unpacks_once = checkpointed and not run.use_reentrant
+    tape.meter.read()
     y = program.block(forward, block.kind, x)
+    forward_work, recompute_work = tape.meter.read(), Work()
     if y is x:
         return BlockProfile(x.size, dtype, (), {}, {}, (), ZERO, ())
     if wiring.method.prefix_tokens(run) and not forward.prefixed and len(tape.events) > start:
@@ -121,7 +126,9 @@ def profile_block(
 
     if checkpointed:
         again = partial(program.block, forward, block.kind, x)
-        backward = _recomputed_backward(tape, run, again, shape, forward.frame, returns=architecture.returns_weights)
+        backward, recompute_work = _recomputed_backward(
+            tape, run, again, shape, forward.frame, returns=architecture.returns_weights
+        )
         backward = [plus(ledger, {SAVED: on_context.plus(own)}) for ledger in backward]
     else:
         begin = len(tape.events)
@@ -144,6 +151,7 @@ def profile_block(
         keeps_input=not run.checkpoint_offload if checkpointed else tape.is_saved(x),
         recomputed=checkpointed,
         windows=frozenset(forward.windows),
+        work=StepWork(forward_work, recompute_work, tape.meter.read()),
     )
 
 
@@ -155,8 +163,8 @@ def _recomputed_backward(
     frame: list[Tensor],
     *,
     returns: bool,
-) -> list[dict[str, Size]]:
-    """The largest ledgers of a checkpointed block's backward pass, which begins with `block` run again.
+) -> tuple[list[dict[str, Size]], Work]:
+    """The largest ledgers of a checkpointed block's backward pass, which begins with `block` run again, and its work.
 
     Source: `torch/utils/checkpoint.py`. The reentrant kind runs the block to its end and has the output and its
     gradient in its frame (`CheckpointFunction.backward`). The other kind begins when the first node needs
@@ -167,6 +175,7 @@ def _recomputed_backward(
     tape.grad_enabled = tape.keeps_contexts = True
     first_pass_contexts = len(tape.contexts)
     y = block()
+    work = tape.meter.read()
     root = y.node
     in_frame = [y] if run.use_reentrant else []
     returned = list(frame) if returns and run.use_reentrant else []
@@ -191,7 +200,7 @@ def _recomputed_backward(
     if not run.use_reentrant and tape.first_unpack is not None:
         arrived = tape.first_unpack
     waiting = tape.alive(begin, arrived)
-    return backward + [plus(ledger, waiting) for ledger in tape.peaks(start, stop)]
+    return backward + [plus(ledger, waiting) for ledger in tape.peaks(start, stop)], work
 
 
 def saved_table(tape: Tape) -> tuple[tuple[str, Size, int, str], ...]:

@@ -13,6 +13,7 @@ from planner.run import TrainingRun
 from planner.tape import TOKENS, ZERO, Size, Tape, Tensor, ops
 from planner.tape.size import total
 from planner.tape.tape import GRADIENT, SAVED, TEMPORARY, Node
+from planner.tape.work import NO_WORK, StepWork, Work
 from planner.versions import ADDITIVE_MASK, behaviours
 
 
@@ -42,6 +43,8 @@ class StartProfile:
     by_window: tuple[tuple[int | None, Size], ...] = ()
     """With checkpointing and several kinds of attention: the part of `shared` that only layers of one window
     hold, which is free once the backward pass is through with them."""
+    work: StepWork = NO_WORK
+    """What its passes compute."""
 
 
 def profile_start(architecture: Architecture, program: Program, run: TrainingRun, wiring: Wiring) -> StartProfile:
@@ -64,6 +67,7 @@ def profile_start(architecture: Architecture, program: Program, run: TrainingRun
 
     x = wiring.method.embed(forward, architecture, embeds, wrapped=architecture.embed in wiring.targets)
     end = len(tape.events)
+    work = tape.meter.read()
     first_pass = tape.peaks(0, end)
     root, output, gradient = _root_of(x if forward.prefix is None else forward.prefix)
     # the last layer's attention lets go of the prefix, before that layer is at its largest
@@ -105,6 +109,7 @@ def profile_start(architecture: Architecture, program: Program, run: TrainingRun
         holds_first_input=forward.holds_first_input,
         backward=tuple(backward),
         by_window=by_window,
+        work=StepWork(work, Work(), tape.meter.read()),
     )
 
 
@@ -167,6 +172,8 @@ class HeadProfile:
     """The tape of it, for explanations: its buffers have names."""
     outputs: Size = ZERO
     """The logits, where the loop keeps them beyond the step."""
+    work: StepWork = NO_WORK
+    """What its passes compute."""
 
 
 def profile_head(
@@ -185,6 +192,7 @@ def profile_head(
     del loss, normed
     tape.casts.clear()
     begin = len(tape.events)
+    work = tape.meter.read()
     tape.tied = tied_weights(architecture, run)
     tape.backward(node, 0, [tape.new(*shape, "gradient of the loss")])
     end = len(tape.events)
@@ -195,6 +203,7 @@ def profile_head(
         total(gradient.size for gradient in tape.parameter_gradients.values()),
         tape,
         total(tensor.size for tensor in forward.outputs),
+        StepWork(work, Work(), tape.meter.read()),
     )
 
 

@@ -286,7 +286,7 @@ class BlockForward:
                     k, v = repeat_heads(k, heads), repeat_heads(v, heads)
                     heads = heads._replace(kv_heads=heads.heads)
                 q, k, v = (ops.to(x, dtype) for x in (q, k, v))
-                out = flash_attention(q, k, v, heads)
+                out = flash_attention(q, k, v, heads, window)
                 return ops.contiguous(out) if head_major else out
             # `use_gqa_in_sdpa`
             enable_gqa = mask is None and heads.head_dim == heads.value_dim <= 256 and not self.does(REPEATED_KV)

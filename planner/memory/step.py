@@ -22,6 +22,7 @@ from planner.run import TrainingRun
 from planner.tape import ZERO, Size
 from planner.tape.size import total
 from planner.tape.tape import GRADIENT, SAVED, TEMPORARY
+from planner.tape.work import StepWork
 from planner.versions import behaviours, refusal
 
 END_OF_FORWARD = "end_of_forward"
@@ -48,6 +49,8 @@ class StepProfile:
     """Rotary tables (and, with checkpointing, the attention mask)."""
     outputs: Ledger
     """What the loop keeps of a step's outputs until the next one has its own."""
+    embedding_work: StepWork
+    """What the part before the first block computes; blocks and head have their own."""
 
 
 def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
@@ -120,6 +123,7 @@ def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
         head,
         start.shared,
         outputs,
+        start.work,
     )
 
 

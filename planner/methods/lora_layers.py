@@ -126,6 +126,7 @@ def merged_stack(forward: BlockForward, name: str, shape: Shape, rank: int, base
     a = ops.to(forward.adapter(name, "lora_A.weight", rank * experts, cols), base.dtype)
     b = ops.to(forward.adapter(name, "lora_B.weight", rows, rank * experts), base.dtype)
     out = tape.new(base.rows, base.cols, base.dtype, "experts with their adapter")
+    tape.multiplies(base.rows, rank, base.cols, base.dtype)
     if tape.records(a, b):
 
         def backward(grad: Tensor, saved: tuple[Tensor, Tensor] = (a, b)) -> tuple[Gradient, Gradient]:

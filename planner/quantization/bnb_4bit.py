@@ -12,8 +12,8 @@ from math import ceil, prod
 from typing import TYPE_CHECKING
 
 from planner.architecture.modules import Module
-from planner.tape import ONE, Tensor, ops
-from planner.tape.tape import Gradient
+from planner.tape import ONE, Tensor, layers, ops
+from planner.tape.tape import DEQUANTIZED, Gradient
 from planner.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
@@ -74,18 +74,19 @@ def _product(module: Module, x: Tensor, run: TrainingRun) -> Tensor:
 
     # `absmax_dq + absmax_offset`: the first stays in its variable
     absmax = [tape.new(blocks, 1, "float32", "absmax") for _ in range(2 if double_quant else 0)]
-    weight = tape.new(rows, cols, x.dtype, "dequantized weight")
+    weight = tape.new(rows, cols, x.dtype, DEQUANTIZED)
     out = tape.new(x.rows, module.out_features, x.dtype, "output")
+    tape.multiplies(x.rows, cols, module.out_features, x.dtype)
     del absmax, weight
     if tape.records(x):
         before = ops.meta(x)
 
         def backward(grad: Tensor) -> tuple[Gradient]:
             absmax = tape.new(blocks, 1, "float32", "absmax") if double_quant else None
-            weight = tape.new(rows, cols, base_dtype, "dequantized weight")
+            weight = tape.new(rows, cols, base_dtype, DEQUANTIZED)
             del absmax
             weight = ops.to(weight, grad.dtype)
-            return (tape.new(*before, "input gradient"),)
+            return (layers.input_gradient(tape, before, module.out_features),)
 
         tape.record([out], [x], backward, [])
     return out

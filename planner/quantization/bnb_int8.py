@@ -10,8 +10,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from planner.architecture.modules import Module
-from planner.tape import ONE, Tensor, ops
-from planner.tape.tape import Gradient
+from planner.tape import ONE, Tensor, layers, ops
+from planner.tape.tape import DEQUANTIZED, Gradient
 from planner.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def linear(module: Module, x: Tensor, run: TrainingRun) -> Tensor:
     tape = x.tape
     quantized, scales = _quantized(x)
     accumulated = tape.new(x.rows, module.out_features, "int32", "int32 product")
+    tape.multiplies(x.rows, x.cols, module.out_features, "int8")
     out = tape.new(x.rows, module.out_features, "float16", "float16 product")
     if x.dtype != "float16":
         out = tape.new(x.rows, module.out_features, x.dtype, "output")
@@ -51,10 +52,10 @@ def linear(module: Module, x: Tensor, run: TrainingRun) -> Tensor:
         rows, cols = ONE.times(module.out_features), module.in_features
 
         def backward(grad: Tensor) -> tuple[Gradient]:
-            weight = tape.new(rows, cols, before.dtype, "dequantized weight")
+            weight = tape.new(rows, cols, before.dtype, DEQUANTIZED)
             scale = tape.new(rows, 1, "float32", "row scales")
             del scale
-            result = tape.new(*before, "input gradient")
+            result = layers.input_gradient(tape, before, module.out_features)
             del weight
             return (result,)
 

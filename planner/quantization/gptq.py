@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from planner.architecture.modules import Module
 from planner.tape import BATCH, ONE, Tensor, layers, ops
-from planner.tape.tape import Gradient
+from planner.tape.tape import DEQUANTIZED, Gradient
 
 if TYPE_CHECKING:
     from planner.run import TrainingRun
@@ -52,7 +52,7 @@ def _gptq(module: Module, x: Tensor) -> Tensor:
     Autograd therefore saves that weight for the backward pass. What the (compiled) expansion takes
     besides its result is not counted.
     """
-    weight = x.tape.new(ONE.times(module.out_features), module.in_features, x.dtype, "dequantized weight")
+    weight = x.tape.new(ONE.times(module.out_features), module.in_features, x.dtype, DEQUANTIZED)
     return ops.to(layers.linear(x, weight), x.dtype)
 
 
@@ -62,15 +62,16 @@ def triton_v2_linear(x: Tensor, outputs: int) -> Tensor:
     Source: fms-acceleration's copy of it, `fms_acceleration_peft/gptqmodel/nn_modules/triton_utils/dequant.py`.
     """
     tape = x.tape
-    weight = tape.new(ONE.times(outputs), x.cols, "float16", "dequantized weight")
+    weight = tape.new(ONE.times(outputs), x.cols, "float16", DEQUANTIZED)
     out = tape.new(x.rows, outputs, x.dtype, "output")
+    tape.multiplies(x.rows, x.cols, outputs, x.dtype)
     del weight
     if tape.records(x):
         before = ops.meta(x)
 
         def backward(grad: Tensor) -> tuple[Gradient]:
-            weight = tape.new(ONE.times(outputs), before.cols, "float16", "dequantized weight")
-            result = tape.new(*before, "input gradient")
+            weight = tape.new(ONE.times(outputs), before.cols, "float16", DEQUANTIZED)
+            result = layers.input_gradient(tape, before, outputs)
             del weight
             return (result,)
 
@@ -86,15 +87,16 @@ def _awq(module: Module, x: Tensor) -> Tensor:
     tape, dtype = x.tape, x.dtype
     source = ops.to(x, "float16") if dtype == "float32" else x
     rows, cols = ONE.times(module.out_features), module.in_features
-    weight = tape.new(rows, cols, source.dtype, "dequantized weight")
+    weight = tape.new(rows, cols, source.dtype, DEQUANTIZED)
     out = tape.new(x.rows, module.out_features, source.dtype, "output")
+    tape.multiplies(x.rows, cols, module.out_features, source.dtype)
     del weight
     if tape.records(source):
 
         def backward(grad: Tensor, saved: Tensor = source) -> tuple[Gradient]:
-            weight = tape.new(rows, cols, grad.dtype, "dequantized weight")
+            weight = tape.new(rows, cols, grad.dtype, DEQUANTIZED)
             repeated = tape.new(BATCH.times(module.out_features), cols, grad.dtype, "repeated weight")
-            result = tape.new(*ops.meta(saved), "input gradient")
+            result = layers.input_gradient(tape, ops.meta(saved), module.out_features)
             del weight, repeated
             return (result,)
 

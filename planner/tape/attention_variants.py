@@ -61,14 +61,20 @@ def baddbmm(a: Tensor, b: Tensor, rows: Size, cols: int) -> Tensor:
     if tape.autocast:
         a, b = ops.to(a, tape.autocast), ops.to(b, tape.autocast)
     out = tape.new(rows, cols, a.dtype, "attention scores")
+    first, second, result = ops.meta(a), ops.meta(b), ops.meta(out)
+    ops.count_product(tape, first, second, result)
     if tape.records(a, b):
-        first, second = ops.meta(a), ops.meta(b)
         saved_a = a if b.requires_grad else None
         saved_b = b if a.requires_grad else None
 
+        def gradient(of: ops.Meta) -> Tensor:
+            made = tape.new(*of, "gradient")
+            ops.count_product(tape, first, second, result)
+            return made
+
         def backward(grad: Tensor) -> tuple[Gradient, Gradient]:
-            grad_a = ops.scale(tape.new(*first, "gradient")) if saved_b is not None else None
-            grad_b = ops.scale(tape.new(*second, "gradient")) if saved_a is not None else None
+            grad_a = ops.scale(gradient(first)) if saved_b is not None else None
+            grad_b = ops.scale(gradient(second)) if saved_a is not None else None
             return grad_a, grad_b
 
         tape.record([out], [a, b], backward, [x for x in (saved_a, saved_b) if x is not None])

@@ -13,7 +13,7 @@ from math import ceil
 from typing import NamedTuple
 
 from planner.tape import ops
-from planner.tape.fused import record_with_gradients
+from planner.tape.fused import count_chunks, record_with_gradients
 from planner.tape.loss import without_last
 from planner.tape.size import ONE, Size
 from planner.tape.tape import Gradient
@@ -35,6 +35,7 @@ def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
         needs_x = x.requires_grad
 
         def backward(grad: Tensor, saved: tuple[Tensor, Tensor] = (x, root)) -> tuple[Gradient, Gradient]:
+            tape.rewrites(grad.size)
             return (grad if needs_x else None, None)
 
         tape.record([out], [x, weight], backward, [x, root])
@@ -66,6 +67,7 @@ def _fast_cross_entropy(logits: Tensor) -> Tensor:
     if tape.records(logits):
 
         def backward(grad: Tensor, saved: tuple[Tensor, Tensor] = (logits.detach(), sums)) -> tuple[Gradient]:
+            tape.rewrites(saved[0].size)
             return (saved[0],)
 
         tape.record([out], [logits], backward, [logits, sums])
@@ -103,6 +105,7 @@ def fused_linear_cross_entropy(hidden: Tensor, weight: Tensor, chunk: Size, chun
             product = tape.new(chunk, x.cols, dtype, "gradient of a chunk's input")
             del product, head
         del narrow, scaled
+        count_chunks(x, weight, dtype, trained=grad_weight is not None)
         out = tape.new(ONE, 1, "float32", "loss")
         del losses
         record_with_gradients(out, (x, weight), (grad_x, grad_weight))
@@ -144,6 +147,7 @@ def fused_lora(
     for projection in projections:
         weight = None if weights_first else projection.weight()
         out = tape.new(x.rows, projection.outputs, x.dtype, "output")
+        tape.multiplies(x.rows, x.cols, projection.outputs, x.dtype)
         del weight
         kept = x
         if dropout and tape.training:
@@ -151,8 +155,10 @@ def fused_lora(
             mask = tape.new(x.rows, x.cols, "int8", "dropout mask")
             del mask
         inner = tape.new(x.rows, projection.rank, x.dtype, "lora_A output")
+        tape.multiplies(x.rows, x.cols, projection.rank, x.dtype)
         factor = _scaled(projection.b, x.dtype)
         update = tape.new(x.rows, projection.outputs, x.dtype, "lora_B output")
+        tape.multiplies(x.rows, projection.rank, projection.outputs, x.dtype)
         del inner, factor, update
         outs.append(out)
         dropped.append(kept)
@@ -171,7 +177,9 @@ def fused_lora(
             result = source if over_input else None
             for projection in projections:
                 weight = projection.weight()
-                product = None if result is source and projection is projections[0] else _like(source, "gradient")
+                over = result is source and projection is projections[0]
+                product = None if over else _like(source, "gradient")
+                tape.multiplies(source.rows, projection.outputs, source.cols, source.dtype, in_place=over)
                 result = product if result is None else result
                 del weight, product
                 _masked_update(source, projection)
@@ -203,10 +211,14 @@ def _factor_gradients(x: Tensor, projection: Projection) -> tuple[Tensor, Tensor
     """`X.t() @ (dY @ B.t())` and `(A.t() @ X.t()) @ dY`, each scaled in place."""
     tape = x.tape
     inner = tape.new(x.rows, projection.rank, x.dtype, "gradient of lora_A's output")
+    tape.multiplies(x.rows, projection.outputs, projection.rank, x.dtype)
     a = tape.new(projection.a.rows, projection.a.cols, x.dtype, "gradient of lora_A")
+    tape.sums_products(x.rows, projection.rank, x.cols, x.dtype)
     del inner
     inner = tape.new(x.rows, projection.rank, x.dtype, "lora_A output")
+    tape.multiplies(x.rows, x.cols, projection.rank, x.dtype)
     b = tape.new(projection.b.rows, projection.b.cols, x.dtype, "gradient of lora_B")
+    tape.sums_products(x.rows, projection.outputs, projection.rank, x.dtype)
     del inner
     return a, b
 
@@ -217,7 +229,9 @@ def _masked_update(x: Tensor, projection: Projection) -> None:
     mask = tape.new(x.rows, x.cols, "int8", "mask of what dropout has kept")
     inner = tape.new(x.rows, projection.rank, x.dtype, "gradient of lora_A's output")
     factor = _scaled(projection.a, x.dtype)
+    tape.multiplies(x.rows, projection.outputs, projection.rank, x.dtype, in_place=True)
     update = _like(x, "gradient through the adapter")
+    tape.multiplies(x.rows, projection.rank, x.cols, x.dtype)
     del inner, factor
     masked = _like(x, "masked gradient")
     del mask, update, masked

@@ -13,6 +13,7 @@ from planner.tape import ops
 from planner.tape.size import ONE, TOKENS, Size
 from planner.tape.tape import Gradient
 from planner.tape.tensor import Tensor
+from planner.units import DTYPE_BYTES
 
 STREAMING_MULTIPROCESSORS = 132
 """Rows of the partial sums of a norm's weight gradient, one per multiprocessor of the card.
@@ -38,6 +39,8 @@ def rms_norm(x: Tensor, weight: Tensor, *, in_place: bool, groups: int = 1) -> T
         def backward(grad: Tensor, saved: tuple[Tensor, Tensor] = (x, rstd)) -> tuple[Gradient, Gradient]:
             rows = ONE.times(STREAMING_MULTIPROCESSORS)
             partial = tape.new(rows, shape.cols, "float32", "partial weight gradient") if trained else None
+            if in_place:
+                tape.rewrites(grad.size)
             result = grad if in_place else tape.new(*ops.meta(saved[0]), "gradient")
             weight_gradient = tape.new(*shape, "weight gradient") if trained else None
             del partial
@@ -56,6 +59,8 @@ def gated_product(gate: Tensor, up: Tensor) -> Tensor:
         def backward(
             grad: Tensor, saved: tuple[Tensor, Tensor] = (gate.detach(), up.detach())
         ) -> tuple[Gradient, Gradient]:
+            for gradient in saved:
+                tape.rewrites(gradient.size)
             return saved
 
         tape.record([out], [gate, up], backward, [gate, up])
@@ -66,9 +71,11 @@ def rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """`LigerRopeFunction` for q or k that lie token by token: turned in place, and their gradients too."""
     tape = x.tape
     out = x.detach()
+    tape.rewrites(x.size)
     if tape.records(x):
 
         def backward(grad: Tensor, saved: tuple[Tensor, Tensor] = (cos, sin)) -> tuple[Gradient]:
+            tape.rewrites(grad.size)
             return (grad,)
 
         tape.record([out], [x], backward, [])
@@ -80,6 +87,7 @@ def cross_entropy(logits: Tensor) -> Tensor:
     tape = logits.tape
     with tape.module("loss"):
         logits = ops.to(logits, "float32")
+        tape.rewrites(logits.size)
         losses = tape.new(logits.rows, 1, "float32", "losses of the tokens")
         out = tape.new(ONE, 1, "float32", "loss")
         del losses
@@ -122,10 +130,22 @@ def fused_linear_cross_entropy(x: Tensor, weight: Tensor, chunk: Size) -> Tensor
         head = tape.new(weight.rows, weight.cols, dtype, f"{dtype} copy") if weight.dtype != dtype else None
         logits = tape.new(chunk, int(weight.rows.constant), dtype, "logits of a chunk")
         del inputs, head, logits
+        count_chunks(x, weight, dtype, trained=trained)
         out = tape.new(ONE, 1, "float32", "loss")
         del losses
         record_with_gradients(out, (x, weight), (grad_x, grad_weight))
     return out
+
+
+def count_chunks(x: Tensor, weight: Tensor, dtype: str, *, trained: bool) -> None:
+    """The work of all chunks: three products with the head's weight at most, and logits over which their gradient is
+    written."""
+    tape, vocabulary = x.tape, int(weight.rows.constant)
+    tape.multiplies(x.rows, x.cols, vocabulary, dtype, in_place=True)
+    tape.multiplies(x.rows, vocabulary, x.cols, dtype, in_place=True)
+    if trained:
+        tape.multiplies(x.rows, x.cols, vocabulary, dtype, in_place=True)
+    tape.rewrites(x.rows.times(vocabulary * DTYPE_BYTES[dtype]))
 
 
 def chunk_of_tokens(tokens: int, hidden: int, vocabulary: int) -> int:

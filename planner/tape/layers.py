@@ -46,6 +46,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, op: str = "
         bias = autocast_weight(bias)
     features = int(weight.rows.constant)
     out = tape.new(x.rows, features, weight.dtype, op)
+    tape.multiplies(x.rows, x.cols, features, weight.dtype)
     if tape.records(x, weight, bias):
         before, shape = ops.meta(x), ops.meta(weight)
         saved_x = x if weight.requires_grad else None
@@ -54,14 +55,28 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, op: str = "
 
         def backward(grad: Tensor) -> tuple[Gradient, Gradient, Gradient]:
             return (
-                tape.new(*before, "input gradient") if saved_weight is not None else None,
-                tape.new(*shape, "weight gradient") if saved_x is not None else None,
+                input_gradient(tape, before, features) if saved_weight is not None else None,
+                weight_gradient(tape, before, shape) if saved_x is not None else None,
                 tape.new(*bias_shape, "bias gradient") if bias_shape is not None else None,
             )
 
         saved = [t for t in (saved_x, saved_weight) if t is not None]
         tape.record([out], [x, weight, bias], backward, saved)
     return out
+
+
+def input_gradient(tape: Tape, x: ops.Meta, features: int) -> Tensor:
+    """The gradient of a linear layer's input `x`: that of its `features` outputs times the weight."""
+    gradient = tape.new(*x, "input gradient")
+    tape.multiplies(x.rows, features, x.cols, x.dtype)
+    return gradient
+
+
+def weight_gradient(tape: Tape, x: ops.Meta, weight: ops.Meta) -> Tensor:
+    """The gradient of a linear layer's weight, of its input `x` and the gradient of its outputs."""
+    gradient = tape.new(*weight, "weight gradient")
+    tape.sums_products(x.rows, int(weight.rows.constant), weight.cols, weight.dtype)
+    return gradient
 
 
 def embedding(tape: Tape, weight: Tensor, rows: Size, *, scaled: bool = False) -> Tensor:

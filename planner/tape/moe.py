@@ -6,9 +6,9 @@ its kernel while it sorts indices is not counted.
 
 from __future__ import annotations
 
-from planner.tape import ops
+from planner.tape import layers, ops
 from planner.tape.size import Size
-from planner.tape.tape import Gradient
+from planner.tape.tape import Gradient, Tape
 from planner.tape.tensor import Tensor
 
 
@@ -63,6 +63,8 @@ def grouped_mm(x: Tensor, weight: Tensor, out_features: int) -> Tensor:
     tape = x.tape
     x = ops.to(x, weight.dtype)
     out = tape.new(x.rows, out_features, weight.dtype, "output of the experts")
+    inner = x.cols
+    tape.multiplies(x.rows, inner, out_features, weight.dtype)
     if tape.records(x, weight):
         before, shape = ops.meta(x), ops.meta(weight)
         saved_x = x if weight.requires_grad else None
@@ -70,12 +72,18 @@ def grouped_mm(x: Tensor, weight: Tensor, out_features: int) -> Tensor:
 
         def backward(grad: Tensor) -> tuple[Gradient, Gradient]:
             return (
-                tape.new(*before, "input gradient") if saved_weight is not None else None,
-                tape.new(*shape, "weight gradient") if saved_x is not None else None,
+                layers.input_gradient(tape, before, out_features) if saved_weight is not None else None,
+                _stack_gradient(tape, before, shape, out_features) if saved_x is not None else None,
             )
 
         tape.record([out], [x, weight], backward, [t for t in (saved_x, saved_weight) if t is not None])
     return out
+
+
+def _stack_gradient(tape: Tape, x: ops.Meta, stack: ops.Meta, out_features: int) -> Tensor:
+    gradient = tape.new(*stack, "weight gradient")
+    tape.sums_products(x.rows, out_features, x.cols, stack.dtype)
+    return gradient
 
 
 def row_sum(x: Tensor, cols: int = 1) -> Tensor:

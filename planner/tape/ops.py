@@ -14,6 +14,8 @@ from typing import NamedTuple
 from planner.tape.size import Size
 from planner.tape.tape import Backward, Gradient, Tape
 from planner.tape.tensor import Tensor
+from planner.tape.work import ATTENTION, MATRIX, Product
+from planner.units import DTYPE_BYTES
 
 
 class Meta(NamedTuple):
@@ -323,16 +325,43 @@ def matmul(a: Tensor, b: Tensor, rows: Size, cols: int, op: str = "matmul") -> T
     """A batched product of two activations with a result of `rows` x `cols`; saves what gradients need."""
     tape = a.tape
     out = tape.new(rows, cols, promote(a.dtype, b.dtype), op)
+    first, second, result = meta(a), meta(b), meta(out)
+    count_product(tape, first, second, result)
     if tape.records(a, b):
-        first, second = meta(a), meta(b)
         saved_a = a if b.requires_grad else None
         saved_b = b if a.requires_grad else None
 
+        def gradient(of: Meta) -> Tensor:
+            made = tape.new(*of, "gradient")
+            count_product(tape, first, second, result)
+            return made
+
         def backward(grad: Tensor) -> tuple[Gradient, Gradient]:
             return (
-                tape.new(*first, "gradient") if saved_b is not None else None,
-                tape.new(*second, "gradient") if saved_a is not None else None,
+                gradient(first) if saved_b is not None else None,
+                gradient(second) if saved_a is not None else None,
             )
 
         tape.record([out], [a, b], backward, [x for x in (saved_a, saved_b) if x is not None])
     return out
+
+
+def count_product(tape: Tape, a: Meta, b: Meta, out: Meta) -> None:
+    """The buffer made last is one of the three products of `a`, `b` and `out = a @ b`, which take the same FLOPs.
+
+    With attention scores (SCORES rows, a column per head) among the three, the columns of the others are heads and
+    their widths.
+    """
+    if out.rows.scores:
+        flops = out.rows.times(2 * a.cols)
+    elif a.rows.scores:
+        flops = a.rows.times(2 * out.cols)
+    else:
+        flops = out.rows.times(2 * out.cols * a.cols)
+    moved = _bytes(a).plus(_bytes(b)).plus(_bytes(out))
+    kind = ATTENTION if out.rows.scores or a.rows.scores else MATRIX
+    tape.meter.product(Product(kind, flops, moved, out.dtype))
+
+
+def _bytes(m: Meta) -> Size:
+    return m.rows.times(m.cols * DTYPE_BYTES[m.dtype])

@@ -15,12 +15,15 @@ from typing import Literal, TypeAlias
 from planner.tape import ops
 from planner.tape.attention import Heads, batched
 from planner.tape.attention_variants import add_in_place
-from planner.tape.size import ONE, SCORES, Size
+from planner.tape.size import ONE, SCORES, Size, total
 from planner.tape.tape import Gradient, Tape
 from planner.tape.tensor import Tensor
 from planner.units import DTYPE_BYTES
 
 Kernel: TypeAlias = Literal["flash", "efficient", "math"]
+
+BACKWARD_PRODUCTS = 2.5
+"""Five products in the backward pass for two in the forward pass: scores again, dv, dp, dq and dk."""
 
 _CONCURRENT_BLOCKS = 200
 """Blocks of keys that the efficient kernel's backward pass has in work (`getNumSplitsKey`)."""
@@ -79,7 +82,7 @@ def choose_kernel(dtype: str, heads: Heads, *, masked: bool, enable_gqa: bool) -
     return "math"
 
 
-def flash_attention(q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
+def flash_attention(q: Tensor, k: Tensor, v: Tensor, heads: Heads, window: int | None = None) -> Tensor:
     """Saves q, k, v, the output and a float32 log-sum-exp per row; heads are padded to a multiple of 8 columns.
 
     The backward kernel adds a float32 accumulator of q in columns of 32 (64 above 128), a float32 row per token
@@ -91,8 +94,11 @@ def flash_attention(q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
     q, k, v = _padded(q, heads.heads, width), _padded(k, heads.kv_heads, width), _padded(v, heads.kv_heads, width)
     out = tape.new(q.rows, heads.heads * width, q.dtype, "attention output")
     logsumexp = tape.new(q.rows, heads.heads, "float32", "attention log-sum-exp")
+    flops, moved = _products(q, k, heads, causal=True), total(x.size for x in (q, k, v, out))
+    tape.attends(flops, moved, q.dtype, window)
     if tape.records(q, k, v):
         q_shape, k_shape, v_shape = ops.meta(q), ops.meta(k), ops.meta(v)
+        dtype = q.dtype
         columns = heads.heads * _up(width, 32 if width <= 128 else 64)
         grouped = heads.kv_heads < heads.heads
 
@@ -108,10 +114,22 @@ def flash_attention(q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
                 full = heads.heads * width
                 scratch += [tape.new(k_shape.rows, full, k_shape.dtype, f"ungrouped {name}") for name in ("dk", "dv")]
             del scratch
+            tape.attends(flops.times(BACKWARD_PRODUCTS), moved.times(2), dtype, window)
             return gradients[0], gradients[1], gradients[2]
 
         tape.record([out], [q, k, v], backward, [q, k, v, out, logsumexp])
     return out if width == heads.value_dim else ops.narrow(out, heads.heads * heads.value_dim)
+
+
+def _products(q: Tensor, k: Tensor, heads: Heads, *, causal: bool) -> Size:
+    """FLOPs of q @ k.T and weights @ v; causal: of the pairs that the mask leaves, half of them.
+
+    Every token meets those of its own sequence; patches of an image (rows without tokens) all of its own.
+    """
+    per_pair = 2 * heads.heads * (heads.head_dim + heads.value_dim)
+    if q.rows.tokens:
+        return SCORES.times(q.rows.tokens * per_pair * (0.5 if causal else 1))
+    return q.rows.times(max(k.rows.batch, k.rows.constant) * per_pair)
 
 
 def _padded(x: Tensor, heads: int, width: int) -> Tensor:
@@ -136,6 +154,10 @@ def efficient_attention(q: Tensor, k: Tensor, v: Tensor, heads: Heads, bias: Ten
     width = heads.heads * heads.value_dim
     out = tape.new(q.rows, width, q.dtype, "attention output")
     logsumexp = tape.new(q.rows, heads.heads, "float32", "attention log-sum-exp")
+    # a mask is read, not understood: what it hides is computed too
+    flops, moved = _products(q, k, heads, causal=bias is None), total(x.size for x in (q, k, v, out))
+    tape.attends(flops, moved, q.dtype, None)
+    dtype = q.dtype
     half = DTYPE_BYTES[q.dtype] == 2
     if half and heads.value_dim > 128:
         accumulator = tape.new(q.rows, width, "float32", "attention accumulator")
@@ -152,6 +174,7 @@ def efficient_attention(q: Tensor, k: Tensor, v: Tensor, heads: Heads, bias: Ten
             rows = tape.new(q_shape.rows, heads.heads, "float32", "attention backward rows")
             workspace = efficient_workspace(tape, q_shape.rows, heads, half=half)
             del rows, workspace
+            tape.attends(flops.times(BACKWARD_PRODUCTS), moved.times(2), dtype, None)
             return gradients[0], gradients[1], gradients[2]
 
         tape.record([out], [q, k, v], backward, kept)

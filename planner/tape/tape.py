@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from planner.tape.size import ONE, ZERO, Size
 from planner.tape.tensor import Storage, Tensor
+from planner.tape.work import ATTENTION, MATRIX, Meter, Product
+from planner.units import DTYPE_BYTES
 
 Gradient = Tensor | None
 Backward = Callable[..., "tuple[Gradient, ...]"]
@@ -19,6 +21,9 @@ Reduce = Callable[["list[Gradient]"], None]
 SAVED = "saved_activations"
 TEMPORARY = "temporaries"
 GRADIENT = "gradients"
+
+DEQUANTIZED = "dequantized weight"
+"""What the buffer of an expanded weight is called."""
 
 
 class Node:
@@ -100,6 +105,7 @@ class Tape:
         self._nodes: list[Node] = []
         self.input_gradients: list[Tensor] = []
         """Gradients of the inputs from outside, after a backward pass."""
+        self.meter = Meter()
 
     # -- buffers ---------------------------------------------------------------------------------
 
@@ -120,7 +126,29 @@ class Tape:
         tensor = Tensor(self, rows, cols, dtype)
         self.shapes.append((rows, cols, dtype))
         tensor.storage = Storage(self, tensor.size, f"{self.scope}: {op}" if self.scope else op)
+        self.meter.wrote(tensor.size, dequantized=op == DEQUANTIZED)
         return tensor
+
+    def multiplies(self, rows: Size, inner: int, cols: int, dtype: str, *, in_place: bool = False) -> None:
+        """The buffer made last is a product of `rows` x `inner` and `inner` x `cols`; in_place: it went into an older
+        one."""
+        width = DTYPE_BYTES[dtype]
+        moved = rows.times((inner + cols) * width).plus(ONE.times(inner * cols * width))
+        self.meter.product(Product(MATRIX, rows.times(2 * inner * cols), moved, dtype), filled=not in_place)
+
+    def sums_products(self, inner: Size, rows: int, cols: int, dtype: str) -> None:
+        """The buffer made last is a product of `rows` x `inner` and `inner` x `cols`: a sum over tokens."""
+        width = DTYPE_BYTES[dtype]
+        moved = inner.times((rows + cols) * width).plus(ONE.times(rows * cols * width))
+        self.meter.product(Product(MATRIX, inner.times(2 * rows * cols), moved, dtype))
+
+    def rewrites(self, size: Size) -> None:
+        """A kernel writes `size` bytes into buffers that there are already."""
+        self.meter.wrote(size)
+
+    def attends(self, flops: Size, moved: Size, dtype: str, window: int | None) -> None:
+        """An attention kernel, which has no buffer of its own."""
+        self.meter.product(Product(ATTENTION, flops, moved, dtype, window), filled=False)
 
     @contextmanager
     def module(self, name: str) -> Generator[None]:

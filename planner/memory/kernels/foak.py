@@ -21,6 +21,7 @@ from planner.run import TrainingRun
 from planner.run.rules import LORA_METHODS
 from planner.tape import ONE, TOKENS, Tensor, foak, fused, ops
 from planner.tape.loss import cross_entropy
+from planner.tape.tape import DEQUANTIZED
 
 if TYPE_CHECKING:
     from planner.architecture.modules import Architecture, Module
@@ -159,7 +160,7 @@ def _expander(forward: BlockForward, module: Module) -> Callable[[], Tensor]:
     tape, run = forward.tape, forward.run
 
     def expand() -> Tensor:
-        weight = tape.new(ONE.times(module.out_features), module.in_features, run.base_dtype, "dequantized weight")
+        weight = tape.new(ONE.times(module.out_features), module.in_features, run.base_dtype, DEQUANTIZED)
         if run.quantization == "nf4":
             absmax = tape.new(ONE.times(ceil(prod(module.weight) / BLOCK)), 1, "float32", "absmax")
             del absmax

@@ -1,0 +1,96 @@
+"""What a program computes, beside what it allocates: its matrix products, and the bytes that its other kernels write.
+
+Every buffer is written by one kernel, so that a tape that knows the buffers knows most of the work; of products it has
+to be told the inner dimension.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from planner.tape.size import ZERO, Size, total
+
+MATRIX = "matrix"
+ATTENTION = "attention"
+
+
+class Product(NamedTuple):
+    """One matrix product, or the pair of them that an attention kernel does in one."""
+
+    kind: str
+    """`matrix` or `attention`."""
+    flops: Size
+    """Two for each multiplication and addition."""
+    moved: Size
+    """Bytes read and written at least: both operands and the result."""
+    dtype: str
+    """Of the operands."""
+    window: int | None = None
+    """The sliding window of attention, which bounds what `flops` says of a sequence longer than it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The work of one pass."""
+
+    products: tuple[tuple[Product, int], ...] = ()
+    """The different products, each with how often."""
+    written: tuple[tuple[Size, int], ...] = ()
+    """Bytes of the buffers that kernels other than products write, each with how many there are of it."""
+    dequantized: Size = ZERO
+    """Bytes of weights that are expanded from what they are stored in; not in `written`."""
+    kernels: int = 0
+    """How many kernels start: one for each buffer."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepWork:
+    """The work of a part of the model in one micro-batch."""
+
+    forward: Work
+    recompute: Work
+    """The second forward pass of a checkpointed block."""
+    backward: Work
+
+
+NO_WORK = StepWork(Work(), Work(), Work())
+
+
+class Meter:
+    """Counts the work of a tape."""
+
+    def __init__(self) -> None:
+        self._products: dict[Product, int] = {}
+        self._written: dict[Size, int] = {}
+        self._dequantized: list[Size] = []
+        self._kernels = 0
+        self._last = ZERO
+
+    def wrote(self, size: Size, *, dequantized: bool = False) -> None:
+        """A kernel fills a new buffer of `size` bytes."""
+        if dequantized:
+            self._dequantized.append(size)
+        else:
+            self._written[size] = self._written.get(size, 0) + 1
+        self._last = size
+        self._kernels += 1
+
+    def product(self, product: Product, *, filled: bool = True) -> None:
+        """A product; filled: it is the kernel that filled the buffer made last."""
+        self._products[product] = self._products.get(product, 0) + 1
+        if filled:
+            self._written[self._last] -= 1
+        else:
+            self._kernels += 1
+
+    def read(self) -> Work:
+        """The work since the last reading."""
+        work = Work(
+            products=tuple(self._products.items()),
+            written=tuple((size, count) for size, count in self._written.items() if count),
+            dequantized=total(self._dequantized),
+            kernels=self._kernels,
+        )
+        self._products, self._written, self._dequantized, self._kernels = {}, {}, [], 0
+        return work
