@@ -14,11 +14,11 @@ from typing import Protocol
 from planner.errors import Abstention
 from planner.optimizers.adafactor import Adafactor
 from planner.optimizers.bnb_optimizers import BnbOptimizer
-from planner.optimizers.clipping import clip_temporaries
+from planner.optimizers.clipping import clip_temporaries, clip_traffic
 from planner.optimizers.tensors import StateBytes, Trained
 from planner.optimizers.torch_optimizers import TorchOptimizer
 
-__all__ = ["OPTIMIZERS", "Optimizer", "StateBytes", "Trained", "clip_temporaries", "optimizer"]
+__all__ = ["OPTIMIZERS", "Optimizer", "StateBytes", "Trained", "clip_temporaries", "clip_traffic", "optimizer"]
 
 
 class Optimizer(Protocol):
@@ -37,13 +37,17 @@ class Optimizer(Protocol):
         """
         ...
 
+    def step_traffic(self, tensors: Iterable[Trained]) -> int:
+        """Bytes that a step reads and writes: its passes over parameters, gradients, states and intermediate lists."""
+        ...
+
 
 OPTIMIZERS: dict[str, Optimizer] = {
-    "adamw_torch": TorchOptimizer(states=2, step="cpu", copies=1),
-    "adamw_torch_fused": TorchOptimizer(states=2, step="device", copies=0),
-    "sgd": TorchOptimizer(states=0, step="none", copies=0),
-    "adagrad": TorchOptimizer(states=1, step="cpu", copies=2),
-    "rmsprop": TorchOptimizer(states=1, step="cpu", copies=1),
+    "adamw_torch": TorchOptimizer(states=2, step="cpu", copies=1, passes=19),
+    "adamw_torch_fused": TorchOptimizer(states=2, step="device", copies=0, passes=7),
+    "sgd": TorchOptimizer(states=0, step="none", copies=0, passes=3),
+    "adagrad": TorchOptimizer(states=1, step="cpu", copies=2, passes=15),
+    "rmsprop": TorchOptimizer(states=1, step="cpu", copies=1, passes=14),
     "adafactor": Adafactor(),
     "adamw_bnb_8bit": BnbOptimizer(states=2, bits=8),
     "paged_adamw_8bit": BnbOptimizer(states=2, bits=8, paged=True),

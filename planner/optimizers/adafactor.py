@@ -16,6 +16,11 @@ RMS_BYTES = 4
 """`state["RMS"]`: a float32 scalar per tensor, on the device."""
 
 
+PASSES = 20
+"""Reads and writes of the lines of `step`: square and sum 4, two means 2, the approximation 4, update 3, its RMS 2,
+clipping 2, learning rate 2, parameter 3, less what is of one vector."""
+
+
 class Adafactor:
     """`Adafactor(scale_parameter=False, relative_step=False)`, the arguments `Trainer` gives."""
 
@@ -54,3 +59,7 @@ class Adafactor:
                 before = [*others, tensor] if tensor.count > 1 else others
             largest = max(largest, widest + FLOAT32 * max((other.elements for other in before), default=0))
         return largest
+
+    def step_traffic(self, tensors: Iterable[Trained]) -> int:
+        """`PASSES` over each tensor in float32."""
+        return PASSES * FLOAT32 * sum(tensor.count * tensor.elements for tensor in tensors)

@@ -13,6 +13,7 @@ from math import ceil
 
 from planner.errors import InputError
 from planner.optimizers.tensors import StateBytes, Trained
+from planner.units import DTYPE_BYTES
 
 MIN_8BIT_SIZE = 4096
 BLOCK = 256
@@ -60,3 +61,12 @@ class BnbOptimizer:
     def step_temporaries(self, tensors: Iterable[Trained]) -> int:
         """None: on CUDA one kernel updates state and parameter in place."""
         return 0
+
+    def step_traffic(self, tensors: Iterable[Trained]) -> int:
+        """Parameter and gradient read, parameter written, and each state read and written, in one kernel."""
+        traffic = 0
+        for tensor in tensors:
+            in_8bit = self.bits == 8 and tensor.elements >= MIN_8BIT_SIZE and not tensor.embedding
+            states = 2 * self.states * (1 if in_8bit else 4)
+            traffic += tensor.count * tensor.elements * (3 * DTYPE_BYTES[tensor.dtype] + states)
+        return traffic

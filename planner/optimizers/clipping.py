@@ -27,3 +27,8 @@ def clip_temporaries(tensors: Iterable[Trained]) -> int:
     norms = sum(count * DTYPE_BYTES[dtype] for dtype, count in counts.items())
     partial_sums = max((4 * counts[dtype] * chunks[dtype] for dtype in counts), default=0)
     return norms + max(partial_sums, norms)
+
+
+def clip_traffic(tensors: Iterable[Trained]) -> int:
+    """Bytes that clipping reads and writes: the gradients once for their norm, once to scale them, and back."""
+    return 3 * sum(tensor.count * tensor.elements * DTYPE_BYTES[tensor.dtype] for tensor in tensors)

@@ -27,6 +27,9 @@ class TorchOptimizer:
     """Where the step counter of each tensor lives: on the device only for fused kernels."""
     copies: int
     """Lists the size of the parameters that the step holds at once."""
+    passes: int
+    """How often the step reads or writes a list the size of the parameters. Of `_multi_tensor_adamw`: lerp 3, mul 2,
+    addcmul 4, sqrt 2, div 2, add 2, addcdiv 4; a fused one reads four lists and writes three; the others likewise."""
 
     def state_bytes(self, tensors: Iterable[Trained]) -> StateBytes:
         """states x the parameter's bytes, and a step counter per tensor."""
@@ -51,3 +54,7 @@ class TorchOptimizer:
         if not by_dtype:
             return 0
         return sum(by_dtype.values()) + (self.copies - 1) * max(by_dtype.values())
+
+    def step_traffic(self, tensors: Iterable[Trained]) -> int:
+        """passes x the parameters' bytes."""
+        return self.passes * sum(tensor.count * tensor.elements * DTYPE_BYTES[tensor.dtype] for tensor in tensors)

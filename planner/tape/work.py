@@ -6,6 +6,7 @@ to be told the inner dimension.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,6 +56,22 @@ class StepWork:
 
 
 NO_WORK = StepWork(Work(), Work(), Work())
+
+
+def together(works: Iterable[tuple[Work, int]]) -> Work:
+    """Several pieces of work, each so many times, as one."""
+    products: dict[Product, int] = {}
+    written: dict[Size, int] = {}
+    dequantized: list[Size] = []
+    kernels = 0
+    for work, times in works:
+        for product, count in work.products:
+            products[product] = products.get(product, 0) + count * times
+        for size, count in work.written:
+            written[size] = written.get(size, 0) + count * times
+        dequantized.append(work.dequantized.times(times))
+        kernels += work.kernels * times
+    return Work(tuple(products.items()), tuple(written.items()), total(dequantized), kernels)
 
 
 class Meter:

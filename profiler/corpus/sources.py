@@ -26,6 +26,8 @@ class Source:
     """Tokens of its longest batch, fitted: one unknown for all its rows that saw the same batches."""
     longest_batch_of: str
     """The `seq_note` of those rows."""
+    mean_tokens: int | None
+    """Tokens of a sample on average, where it publishes that instead of a length: what its speeds go by."""
     url: str
     commit: str
     """Of the repository, where the evidence was read."""
@@ -47,6 +49,7 @@ def _source(row: dict[str, str]) -> Source:
         gptq_kernel=row["gptq_kernel"] or None,
         longest_batch=int(row["longest_batch"]) if row["longest_batch"] else None,
         longest_batch_of=row["longest_batch_of"],
+        mean_tokens=int(row["mean_tokens"]) if row["mean_tokens"] else None,
         url=row["url"],
         commit=row["commit"],
         evidence=row["evidence"],
