@@ -44,7 +44,7 @@ PRIOR: Mapping[str, tuple[float, str]] = {
 """Name -> where the fit starts from and is drawn to, and why there."""
 
 ON_ONE_CARD = ("matmul", "product_traffic", "traffic", "cache", "launch_us", "step_ms", f"{PER_WATT}Ada")
-ON_spread.SEVERAL = ("exposed", f"{PER_WATT}Hopper")
+ON_SEVERAL = ("exposed", f"{PER_WATT}Hopper")
 """Which constants are fitted on which runs; the others stay what they start from."""
 
 STRENGTH = 0.05
@@ -79,7 +79,7 @@ def fit(runs: Sequence[SpeedRun]) -> dict[str, float]:
     values = {name: start for name, (start, _) in PRIOR.items()}
     alone = [run for run in runs if _alone(run)]
     together = [run for run in runs if not _alone(run)]
-    for names, own in ((ON_ONE_CARD, alone), (ON_spread.SEVERAL, together)):
+    for names, own in ((ON_ONE_CARD, alone), (ON_SEVERAL, together)):
         if own:
             values = _descend(values, names, lambda candidate, own=own: _loss(candidate, own))
     return values
@@ -186,7 +186,7 @@ def _write(values: Mapping[str, float], runs: Sequence[SpeedRun], found: Sequenc
     fitted = {
         name: f"fitted on {len(own)} runs of {', '.join(sources_of(own))}; "
         f"drawn to {PRIOR[name][0]:g}: {PRIOR[name][1]}"
-        for names, alone in ((ON_ONE_CARD, True), (ON_spread.SEVERAL, False))
+        for names, alone in ((ON_ONE_CARD, True), (ON_SEVERAL, False))
         for own in [[run for run in runs if _alone(run) == alone]]
         for name in names
     }
