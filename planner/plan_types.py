@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from planner.memory.ledger import Memory
 from planner.run import TrainingRun
+from planner.time.step_time import StepTime
+
+if TYPE_CHECKING:
+    from planner.job import JobTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,7 @@ class PlannedGpu:
     usable_bytes: int
     """What PyTorch's allocator can reserve of it."""
     context_bytes: int
-    """What the CUDA context of the process takes besides."""
+    """What the process takes besides: the CUDA context, and NCCL's buffers where there are several cards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +89,8 @@ class Plan:
     parameters: Parameters
     footprint: Footprint
     limits: Limits | None
+    time: StepTime | None
+    """Of an optimizer step on that card; None without one, or where a note says why it is not known."""
+    job: JobTime | None
+    """Of everything that was asked for; None where no job was."""
     notes: tuple[str, ...]

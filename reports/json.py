@@ -10,15 +10,19 @@ from planner.catalogue import Gpu, Model
 from planner.coverage import reason_not_planned
 from planner.memory.ledger import Interval, Ledgers
 from planner.plan_types import Plan, Suggestion
+from planner.time.step_time import StepTime
 
 if TYPE_CHECKING:
     from planner.explain import Explanation
+    from planner.job import JobTime
+    from pricing.plan_quotes import PlanQuotes
+    from pricing.quote import Quote
     from profiler.reconcile import Line, Reconciliation
     from profiler.simulate.types import Simulation
 
 
-def to_json(plan: Plan, suggestions: Sequence[Suggestion]) -> dict[str, object]:
-    """The plan; sizes in bytes. `gpu`, `verdict` and `limits` are None without a card."""
+def to_json(plan: Plan, suggestions: Sequence[Suggestion], quotes: PlanQuotes | None = None) -> dict[str, object]:
+    """The plan; sizes in bytes, money as text. What needs a card is None without one."""
     memory = plan.memory
     return {
         "run": plan.run.to_dict(),
@@ -29,8 +33,56 @@ def to_json(plan: Plan, suggestions: Sequence[Suggestion]) -> dict[str, object]:
         "parameters": asdict(plan.parameters),
         "footprint": asdict(plan.footprint),
         "limits": asdict(plan.limits) if plan.limits else None,
+        "time": time_json(plan.time, plan.job) if plan.time else None,
+        "offers": [quote_json(quoted) for quoted in quotes.of_card] if quotes else None,
+        "cheaper": [quote_json(quoted) for quoted in quotes.elsewhere] if quotes else None,
         "suggestions": [asdict(suggestion) for suggestion in suggestions],
         "notes": list(plan.notes),
+    }
+
+
+def time_json(step: StepTime, job: JobTime | None = None) -> dict[str, object]:
+    """The time of a step, and of a job where one was asked for; seconds, and hours of the job."""
+    slow, fast = step.tokens_per_s_interval
+    low, high = job.hours_interval if job else (None, None)
+    return {
+        "step_s": step.step_s,
+        "step_s_interval": {"low": step.low_s, "high": step.high_s, "coverage": step.coverage},
+        "tokens": step.tokens,
+        "tokens_per_s": step.tokens_per_s,
+        "tokens_per_s_interval": {"low": slow, "high": fast, "coverage": step.coverage},
+        "mfu": step.mfu,
+        "hfu": step.hfu,
+        "basis": step.basis,
+        "terms": [asdict(term) for term in step.terms],
+        "hours": job.hours if job else None,
+        "hours_interval": {"low": low, "high": high, "coverage": job.coverage} if job else None,
+        "job": asdict(job) if job else None,
+    }
+
+
+def quote_json(quoted: Quote) -> dict[str, object]:
+    """What a run costs on an offer: US dollars as text, exact to the cent."""
+    offer = quoted.offer
+    return {
+        "provider": offer.provider,
+        "instance_type": offer.instance_type,
+        "gpu": offer.gpu,
+        "gpu_count": offer.gpu_count,
+        "market": offer.market,
+        "region": offer.region,
+        "usd_per_hour": str(offer.usd_per_hour),
+        "usd": str(quoted.usd),
+        "usd_interval": {"low": str(quoted.low_usd), "high": str(quoted.high_usd)},
+        "hours": quoted.hours,
+        "as_of": offer.as_of.isoformat() if offer.as_of else None,
+        "stale": quoted.stale,
+        "source": offer.source,
+        "lines": [
+            {"name": line.name, "usd": None if line.usd is None else str(line.usd), "text": line.text}
+            for line in quoted.lines
+        ],
+        "notes": list(quoted.notes),
     }
 
 

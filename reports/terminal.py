@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from planner.plan_types import Footprint, Limits, Plan, Suggestion
 from planner.run import TrainingRun
@@ -12,12 +13,17 @@ from reports.assumptions import assumptions_section
 from reports.bar import bar_section
 from reports.figures import columns, gib, gib_number
 from reports.ledger_table import ledger_section
+from reports.offers import offers_section
 from reports.page import Page
 from reports.sections import joined, list_section
+from reports.time import time_section
 from reports.verdict import verdict_section
 
+if TYPE_CHECKING:
+    from pricing.plan_quotes import PlanQuotes
 
-def plan_text(plan: Plan, suggestions: Sequence[Suggestion], page: Page) -> str:
+
+def plan_text(plan: Plan, suggestions: Sequence[Suggestion], page: Page, quotes: PlanQuotes | None = None) -> str:
     """The whole view of a plan, within the page's width."""
     advice = advice_section(plan, suggestions, page)
     urgent = plan.verdict in ("tight", "does_not_fit")
@@ -28,6 +34,8 @@ def plan_text(plan: Plan, suggestions: Sequence[Suggestion], page: Page) -> str:
         ledger_section(plan.memory, page),
         _levels(plan, page),
         _limits(plan.run, plan.limits, page) if plan.limits else [],
+        time_section(plan, page),
+        offers_section(plan, quotes, page),
         _footprint(plan.run, plan.footprint, page),
         [] if urgent else advice,
         assumptions_section(plan.run, page),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from planner.catalogue import Gpu
     from planner.plan_types import Plan
     from planner.run import TrainingRun
+    from pricing.plan_quotes import PlanQuotes
 
 NOT_MET = 1
 OUTPUT = "Output"
+TIME = "time"
 
 OPTIONS = (
     *RUN_AND_CARD_OPTIONS,
@@ -30,7 +33,7 @@ OPTIONS = (
         "--explain",
         OUTPUT,
         "COMPONENT",
-        "The formula of one component at the peak, with this run's numbers and its source.",
+        "The formula of one component at the peak, or of the time of a step (time), with this run's numbers.",
     ),
     Option("save_run", "--save-run", OUTPUT, "FILE", "Write the run to a .yaml, .toml or .json file."),
     Option("version", "--version", OUTPUT, "", "Print the version."),
@@ -94,19 +97,33 @@ def _plan(training: TrainingRun, card: Gpu | str | None, as_json: bool) -> Plan:
 
     planned = plan(training, card)
     advice = suggestions(planned, _gpu(card))
+    quotes = _quotes(planned)
     if as_json:
         from reports.json import to_json
 
-        write_json(to_json(planned, advice))
+        write_json(to_json(planned, advice, quotes))
     else:
         from reports.page import page_of
         from reports.terminal import plan_text
 
-        write(plan_text(planned, advice, page_of(sys.stdout)))
+        write(plan_text(planned, advice, page_of(sys.stdout), quotes))
     return planned
 
 
+def _quotes(planned: Plan) -> PlanQuotes | None:
+    if planned.time is None:
+        return None
+    from pricing.plan_quotes import plan_quotes
+    from pricing.sheets import offers
+
+    today = date.today()
+    return plan_quotes(planned, offers(today=today), today)
+
+
 def _explain(training: TrainingRun, component: str, card: Gpu | str | None, as_json: bool) -> None:
+    if component.strip().lower() == TIME:
+        _explain_time(training, _gpu(card), as_json)
+        return
     from planner.explain import explain
 
     explanation = explain(training, component, _gpu(card))
@@ -119,3 +136,21 @@ def _explain(training: TrainingRun, component: str, card: Gpu | str | None, as_j
         from reports.page import page_of
 
         write(explanation_text(explanation, page_of(sys.stdout)))
+
+
+def _explain_time(training: TrainingRun, gpu: Gpu | None, as_json: bool) -> None:
+    if gpu is None:
+        raise UsageError("--explain time needs the card that it is the time on; add --gpu NAME", field="gpu")
+    from planner.time.explain import explain_time
+
+    step = explain_time(training, gpu)
+    if as_json:
+        from reports.json import time_json
+
+        write_json(time_json(step))
+    else:
+        from reports.page import page_of
+        from reports.time import explained_time_text
+
+        card = gpu.name if training.num_gpus == 1 else f"{training.num_gpus} x {gpu.name}"
+        write(explained_time_text(step, card, page_of(sys.stdout)))

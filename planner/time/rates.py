@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
-from planner.catalogue import Gpu, list_gpus
+from planner.catalogue import Gpu, find_gpu, list_gpus
 from planner.errors import Abstention
 from planner.units import MIB
 
@@ -22,6 +22,11 @@ DATA = Path(__file__).parent / "data"
 
 PER_WATT = "tflops_per_watt "
 """How the rows of data/efficiency.csv begin that are of one generation."""
+
+KNOWN_NEWEST, KNOWN_NEWEST_CARD = "Hopper", "H100-SXM"
+WITHOUT_RECORDS = ("Blackwell", "Blackwell Ultra", "CDNA3")
+"""Generations of which no training run was found. They are taken to be as good with a watt as the newest that is known,
+and to keep up no smaller share of their best than its largest card."""
 
 FLOAT32_SHARE = 0.7
 """Of the shader cores' rate that float32 products reach (cuBLAS SGEMM; PyTorch leaves TF32 off). Assumed: between the
@@ -62,12 +67,21 @@ class Efficiency:
 
     def products(self, rates: Rates) -> dict[str, float]:
         """FLOP/s by dtype that a card keeps up: its best, or what its power allows."""
-        allowed = self.tflops_per_watt.get(rates.generation)
+        inherits = rates.generation in WITHOUT_RECORDS
+        allowed = self.tflops_per_watt.get(KNOWN_NEWEST if inherits else rates.generation)
         if allowed is None or rates.watts is None:
             return rates.products
         most = allowed * rates.watts * 1e12
-        limits = {"float32": rates.products["float32"], "int8": 2 * most}
-        return {dtype: min(best, limits.get(dtype, most)) for dtype, best in rates.products.items()}
+        least = 0.0
+        if inherits:
+            known = rates_of(find_gpu(KNOWN_NEWEST_CARD).gpu)
+            assert known.watts is not None
+            least = allowed * known.watts * 1e12 / known.products["bfloat16"]
+        kept: dict[str, float] = {}
+        for dtype, best in rates.products.items():
+            limit = {"float32": best, "int8": 2 * most}.get(dtype, most)
+            kept[dtype] = min(best, max(limit, least * best))
+        return kept
 
 
 @dataclass(frozen=True, slots=True)
