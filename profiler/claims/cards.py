@@ -1,14 +1,9 @@
-"""Claims of a run on a card: that it fits, and claims of hours and costs, for which it has to fit at least.
-
-Hours are not computed yet. What can be said of a claim of time or money is whether its own product is right and
-whether the run fits the card that it names.
-"""
+"""Claims that a run fits its card or cards, in whichever way a model can be spread over several."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from planner.catalogue import Gpu, find_gpu
 from planner.errors import Abstention, InputError
@@ -21,15 +16,8 @@ from profiler.claims.quantities import EVERYTHING, at_step, planned, weights
 from profiler.claims.settings import MOST_CHANGES, Nearby, assumed, nearby, stated_run
 from profiler.claims.words import capital, gigabytes, join, number
 
-NO_HOURS = "Hours are not computed yet."
-
 PERSISTENT = ("base_weights", "adapters", "gradients", "optimizer_states")
 """What a trained model takes whatever its batch."""
-
-ONE_CENT = 0.01
-
-
-MAY_FIT = ("fits", "tight")
 
 
 def judge_fits(claim: Claim) -> Judgement:
@@ -37,60 +25,27 @@ def judge_fits(claim: Claim) -> Judgement:
     run = stated_run(claim)
     left_open = assumed(run, EVERYTHING)
     reserved = planned(run).memory.peak_bytes.reserved / GB
-    why = capital(_room_in_words(claim, run))
+    why = capital(room_in_words(claim, run))
     if verdict_on(claim, run) == "fits":
         return Judgement("right", reserved, "GB", left_open, why)
     found = _search(claim, run, EVERYTHING, "fits")
     if found is not None:
-        why += f" With {join(found.settings)}: {_room_in_words(claim, found.run)}"
+        why += f" With {join(found.settings)}: {room_in_words(claim, found.run)}"
         left_open = assumed(found.run, EVERYTHING)
         return Judgement("right for other settings", reserved, "GB", left_open, why, found.settings)
-    verdict = "no setting explains it" if _weights_fit(claim, run) else "impossible"
+    verdict = "no setting explains it" if weights_fit(claim, run) else "impossible"
     return Judgement(verdict, reserved, "GB", left_open, why)
-
-
-def judge_time(claim: Claim) -> Judgement:
-    """What can be said of a claim of hours or of a cost."""
-    run = stated_run(claim)
-    left_open = assumed(run, EVERYTHING)
-    product = _product(claim)
-    said = [product.why] if product else []
-    if product is not None and not product.holds:
-        return Judgement("impossible", None, claim.unit, left_open, product.why)
-    if claim.gpu is None:
-        reserved = planned(run).memory.peak_bytes.reserved
-        said.append(f"The run takes {gigabytes(reserved)} reserved; no card is named to price it on.")
-        return _not_yet(claim, left_open, said)
-    said.append(capital(_room_in_words(claim, run)))
-    if verdict_on(claim, run) in MAY_FIT:
-        return _not_yet(claim, left_open, said)
-    if not _weights_fit(claim, run):
-        return Judgement("impossible", None, claim.unit, left_open, " ".join(said))
-    # in the precision that is stated: LoRA is no QLoRA, whose hours are others
-    moving = [field for field in EVERYTHING if field != "quantization"]
-    for verdict in MAY_FIT:
-        found = _search(claim, run, moving, verdict)
-        if found is not None:
-            how = "It fits" if verdict == "fits" else "At best it is tight,"
-            said.append(f"{how} with {join(found.settings)}: {_room_in_words(claim, found.run)}")
-            return _not_yet(claim, left_open, said)
-    return Judgement("no setting explains it", None, claim.unit, left_open, " ".join(said))
-
-
-def judge_speed(claim: Claim) -> Judgement:
-    """What can be said of a claim that one way of training is faster than another."""
-    return _not_yet(claim, (), ["A speed-up is a ratio of two times."])
 
 
 def verdict_on(claim: Claim, run: TrainingRun) -> str | None:
     """Whether a run `fits` the claim's cards, is `tight` or `does_not_fit`.
 
-    Runs on several cards are not planned yet. But where each holds a part of the layers (`device_map`), none needs more
-    than the largest part, what lies outside the layers, and all that comes and goes in a step on one card; a run that
-    this does not prove to fit is tight.
+    On several cards each may hold a part of the layers (`device_map`), with the run of one card: none needs more than the
+    largest part, what lies outside the layers, and all that comes and goes in a step on one card; a run that this does
+    not prove to fit is tight.
     """
     gpu, cards = _cards(claim)
-    if not _weights_fit(claim, run):
+    if not weights_fit(claim, run):
         return "does_not_fit"
     if cards > 1:
         return "fits" if _most_on_a_card(cards, run) <= gpu.usable_bytes else "tight"
@@ -99,10 +54,11 @@ def verdict_on(claim: Claim, run: TrainingRun) -> str | None:
     return planned(run, gpu).verdict
 
 
-def _room_in_words(claim: Claim, run: TrainingRun) -> str:
+def room_in_words(claim: Claim, run: TrainingRun) -> str:
+    """What a run takes beside what its card or cards have: a sentence without its first capital."""
     gpu, cards = _cards(claim)
     usable = f"one {gpu.name} has {gigabytes(gpu.usable_bytes)} usable"
-    if not _weights_fit(claim, run):
+    if not weights_fit(claim, run):
         weights = _least_weights(run)
         part = f", {gigabytes(weights / cards)} a card when spread over {cards}" if cards > 1 else ""
         return f"the weights alone take {gigabytes(weights)}{part}; {usable}."
@@ -119,7 +75,8 @@ def _cards(claim: Claim) -> tuple[Gpu, int]:
     return find_gpu(claim.gpu).gpu, claim.n_gpus or 1
 
 
-def _weights_fit(claim: Claim, run: TrainingRun) -> bool:
+def weights_fit(claim: Claim, run: TrainingRun) -> bool:
+    """Whether the base alone, in the run's own precision and spread over the claim's cards, is no more than they have."""
     gpu, cards = _cards(claim)
     return _least_weights(run) / cards <= gpu.usable_bytes
 
@@ -150,29 +107,3 @@ def _search(claim: Claim, run: TrainingRun, moving: Sequence[str], verdict: str)
                 if verdict_on(claim, other.run) == verdict:
                     return other
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Product:
-    holds: bool
-    why: str
-
-
-def _product(claim: Claim) -> _Product | None:
-    """Hours times price, where a cost says what it was computed from."""
-    figure, hours, price = claim.figure, claim.hours, claim.usd_per_hour
-    if claim.quantity != "cost" or figure is None or hours is None:
-        return None
-    if price is None:
-        return _Product(
-            True,
-            f"Over {number(hours)} hours that is {figure.low / hours:.2f} to {figure.high / hours:.2f} USD an hour.",
-        )
-    total = hours * price
-    holds = abs(total - float(figure.text)) < ONE_CENT
-    is_it = "is" if holds else "is not"
-    return _Product(holds, f"{number(hours)} h x {price:.2f} USD {is_it} {figure.text} USD.")
-
-
-def _not_yet(claim: Claim, left_open: tuple[tuple[str, object], ...], said: list[str]) -> Judgement:
-    return Judgement("not yet computed: hours", None, claim.unit, left_open, " ".join([*said, NO_HOURS]))

@@ -2,13 +2,15 @@
 
 `claims.csv` has one claim a line. A blank cell is something that the article does not say. `claimed` is the figure as
 the article writes it (`30-40`, `560+`, `yes`), in `unit`; `about` is `yes` where the article calls it approximate.
-`hours` and `usd_per_hour` are what the article computes a cost from.
+`hours` and `usd_per_hour` are what the article computes a cost from; `instead_of` is the claim (by its id, further up)
+of the cost that it compares this one with.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -60,14 +62,19 @@ class Claim:
     figure: Figure | None
     """None where the claim is a plain yes."""
     unit: str
-    hours: float | None
-    usd_per_hour: float | None
+    hours: Decimal | None
+    usd_per_hour: Decimal | None
+    instead_of: Claim | None = None
+    """The dearer run that the article compares this one with."""
 
 
 def read_claims(path: Path = CLAIMS) -> list[Claim]:
     """The claims of a file, in its order."""
+    claims: dict[str, Claim] = {}
     with path.open(encoding="utf-8", newline="") as lines:
-        return [_claim(row) for row in csv.DictReader(lines)]
+        for row in csv.DictReader(lines):
+            claims[row["id"]] = _claim(row, claims)
+    return list(claims.values())
 
 
 def figure(text: str, unit: str = "", *, about: bool = False) -> Figure:
@@ -95,7 +102,7 @@ def _half_unit(text: str, *, written_out: bool) -> float:
     return 0.5 * 10.0**exponent
 
 
-def _claim(row: dict[str, str]) -> Claim:
+def _claim(row: dict[str, str], before: Mapping[str, Claim]) -> Claim:
     matrix = [int(side) for side in row["matrix"].split("x")] if row["matrix"] else None
     plain_yes = row["claimed"] == "yes"
     return Claim(
@@ -115,8 +122,9 @@ def _claim(row: dict[str, str]) -> Claim:
         quantity=row["quantity"],
         figure=None if plain_yes else figure(row["claimed"], row["unit"], about=row["about"] == "yes"),
         unit=row["unit"],
-        hours=float(row["hours"]) if row["hours"] else None,
-        usd_per_hour=float(row["usd_per_hour"]) if row["usd_per_hour"] else None,
+        hours=Decimal(row["hours"]) if row["hours"] else None,
+        usd_per_hour=Decimal(row["usd_per_hour"]) if row["usd_per_hour"] else None,
+        instead_of=before[row["instead_of"]] if row["instead_of"] else None,
     )
 
 

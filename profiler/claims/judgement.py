@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Verdict = Literal[
-    "right", "right for other settings", "impossible", "no setting explains it", "not yet computed: hours"
-]
+Verdict = Literal["right", "right for other settings", "impossible", "no setting explains it", "too little is stated"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 

@@ -18,7 +18,7 @@ LOOSE_TARGETS = {"attention projections": ATTENTION}
 """Words of articles that leave open which modules they mean, with the most that they can mean."""
 
 ALTERNATIVES: dict[str, tuple[object, ...]] = {
-    "sequence_length": (1024, 512, 4096, 256, 8192),
+    "sequence_length": (1024, 512, 4096, 256, 8192, 128),
     "micro_batch_size": (2, 4, 8),
     "gradient_checkpointing": (False,),
     "quantization": ("nf4",),
