@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from lora_plan.arguments import command, flags_of, lacks_value
-from lora_plan.commands import catalogue, gpus, models, plan, simulate, validate
+from lora_plan.commands import catalogue, gpus, models, plan, prices, simulate, validate
 from lora_plan.errors import UsageError
 
 # typer carries its own copy of click, or in older versions depends on click: its base class is either's
@@ -24,6 +24,7 @@ _COMMANDS = (
     (validate, validate.OPTIONS, ""),
     (models, catalogue.OPTIONS, "QUERY"),
     (gpus, catalogue.OPTIONS, "QUERY"),
+    (prices, prices.OPTIONS, "QUERY"),
 )
 """The commands beside the plan: their modules, their options, and what they call other words."""
 
@@ -63,7 +64,8 @@ def _usage_error(error: Any, argv: Sequence[str]) -> UsageError:
         return UsageError(f"{error.format_message().rstrip('.')}; see `lora-plan --help`")
     if hasattr(error, "possibilities"):
         return _unknown_option(_as_typed(flag, argv), error.ctx)
-    if any(option.metavar and option.flag == flag for option in (*plan.OPTIONS, *simulate.OPTIONS, *validate.OPTIONS)):
+    options = (*plan.OPTIONS, *simulate.OPTIONS, *validate.OPTIONS, *prices.OPTIONS)
+    if any(option.metavar and option.flag == flag for option in options):
         return lacks_value(flag)
     return UsageError(f"option '{flag}' is a switch; write it without a value")
 

@@ -26,6 +26,7 @@ USAGE = (
     ("lora-plan validate [OPTIONS]", "how far both are off on measured runs"),
     ("lora-plan models [QUERY]", "the models that are known by name"),
     ("lora-plan gpus [QUERY]", "the cards that are known by name"),
+    ("lora-plan prices [QUERY]", "what they cost, where, and how old each price is"),
 )
 EXAMPLE = "lora-plan --model llama-70b --method qlora --gpu a100-80"
 STATUSES = (

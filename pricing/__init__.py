@@ -1,1 +1,1 @@
-"""What a run costs: dated offers and quotes. Empty until time and price are planned."""
+"""What a run costs: dated offers, what is billed besides, and quotes."""
