@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ settings.load_profile("lora-plan")
 
 
 def pytest_configure() -> None:
+    # prices that whoever runs the tests has imported are no part of them
+    os.environ["LORA_PLAN_PRICES"] = os.devnull
     # a suite that is started in the background has Ctrl-C ignored, and what it starts inherits that
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from tests.lora_plan.cli import PLAN, call
 
+WRITTEN = date(2026, 11, 22)
+"""The day on which prices are as old as it shows them."""
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_plan_it_shows_is_what_its_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("lora_plan.today.today", lambda: WRITTEN)
     shown = re.search(r"```text\n(.*?)\n```", README, re.DOTALL)
     assert shown is not None
     assert call(*PLAN).out.rstrip() == shown[1]

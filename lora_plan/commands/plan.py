@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import date
 from typing import TYPE_CHECKING
 
 import typer
@@ -113,11 +112,12 @@ def _plan(training: TrainingRun, card: Gpu | str | None, as_json: bool) -> Plan:
 def _quotes(planned: Plan) -> PlanQuotes | None:
     if planned.time is None:
         return None
+    from lora_plan.today import today
     from pricing.plan_quotes import plan_quotes
     from pricing.sheets import offers
 
-    today = date.today()
-    return plan_quotes(planned, offers(today=today), today)
+    day = today()
+    return plan_quotes(planned, offers(today=day), day)
 
 
 def _explain(training: TrainingRun, component: str, card: Gpu | str | None, as_json: bool) -> None:

@@ -67,7 +67,9 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
     for name, word in (("source", "refresh"), ("name", "import")):
         if arguments[name]:
             raise UsageError(f"--{name} is for `lora-plan prices {word}`; leave it out", field=name)
-    today = date.today()
+    from lora_plan.today import today as this_day
+
+    today = this_day()
     wanted, notes = _wanted(arguments)
     order = _order(arguments)
     found = _sorted(_holding(words, _found(wanted, today)), order, today)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import date
 from pathlib import Path
 
 import typer
@@ -25,10 +24,11 @@ def run(_ctx: typer.Context, arguments: Arguments) -> int:
         raise UsageError("`prices import` takes one file; name it, as in `prices import prices.csv`", field="file")
     if len(providers) > 1:
         raise UsageError("a SkyPilot catalogue is of one provider; give --provider once", field="provider")
+    from lora_plan.today import today
     from pricing.importing import import_prices
 
     provider = providers[0] if providers else None
-    imported = import_prices(Path(files[0]), date.today(), name=arguments.text("name"), provider=provider)
+    imported = import_prices(Path(files[0]), today(), name=arguments.text("name"), provider=provider)
     if arguments.on("json"):
         from reports.price_refresh import import_json
 

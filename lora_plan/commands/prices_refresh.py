@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from datetime import date
 
 import typer
 
@@ -24,13 +23,14 @@ def run(_ctx: typer.Context, arguments: Arguments) -> int:
     refuse_others(arguments, TAKES, "refresh")
     if len(arguments.words()) > 1:
         raise UsageError("`prices refresh` takes no words; name a source with --source", field="source")
+    from lora_plan.today import today
     from pricing.http import Client
     from pricing.refresh import choose, refresh
     from pricing.sheets import price_folder
 
     sources, folder = choose(arguments.texts("source")), price_folder()
     with contextlib.closing(ProgressBar()) as bar:
-        outcomes = refresh(sources, Client().get, folder, date.today(), bar.tell)
+        outcomes = refresh(sources, Client().get, folder, today(), bar.tell)
     if arguments.on("json"):
         from reports.price_refresh import refresh_json
 
