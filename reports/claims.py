@@ -52,7 +52,8 @@ MEANINGS: dict[Verdict, str] = {
     "right for other settings": "it agrees for settings that the article leaves open, or states otherwise: which",
     "impossible": "no setting of the run as stated can make it so, and the row says why",
     "no setting explains it": "none of the settings tried gives it, though nothing proves that none could",
-    "not yet computed: hours": "hours are not computed yet, only the article's own product and whether the run fits",
+    "too little is stated": "the card or the amount of data is not named, and any cost is right for some of it: the "
+    "row has what can be said",
 }
 
 ROW_BY_ROW = ("rank", "target_modules", "micro_batch_size", "sequence_length")
@@ -103,6 +104,10 @@ def _conventions() -> str:
             f"{COARSEST:.0%} off; a count that is written out, exactly; what an article calls approximate, within "
             f"{ABOUT:.0%}; a range, from",
             "end to end; and a figure or more, however much more.",
+            "Hours are those of training alone. They agree where the claim lies in the range that is expected of them,",
+            "and a cost agrees where its hours do; what is planned for a cost is those hours at the article's price.",
+            "An example has as many tokens as the sequence is long, and is seen once where no epochs are named.",
+            "Several cards share a run by FSDP.",
         ]
     )
 

@@ -40,16 +40,16 @@ def judge_fits(claim: Claim) -> Judgement:
 def verdict_on(claim: Claim, run: TrainingRun) -> str | None:
     """Whether a run `fits` the claim's cards, is `tight` or `does_not_fit`.
 
-    On several cards each may hold a part of the layers (`device_map`), with the run of one card: none needs more than the
+    A run of one process may have a part of its layers on each of several cards (`device_map`): none needs more than the
     largest part, what lies outside the layers, and all that comes and goes in a step on one card; a run that this does
     not prove to fit is tight.
     """
     gpu, cards = _cards(claim)
     if not weights_fit(claim, run):
         return "does_not_fit"
-    if cards > 1:
+    if cards > run.num_gpus:
         return "fits" if _most_on_a_card(cards, run) <= gpu.usable_bytes else "tight"
-    if planned(run).memory.interval_bytes.low > gpu.usable_bytes:  # known without the limits on a card
+    if planned(run).memory.allocated_interval_bytes.low > gpu.usable_bytes:  # known without the limits on a card
         return "does_not_fit"
     return planned(run, gpu).verdict
 
@@ -62,12 +62,14 @@ def room_in_words(claim: Claim, run: TrainingRun) -> str:
         weights = _least_weights(run)
         part = f", {gigabytes(weights / cards)} a card when spread over {cards}" if cards > 1 else ""
         return f"the weights alone take {gigabytes(weights)}{part}; {usable}."
-    if cards > 1:
+    if cards > run.num_gpus:
         most = gigabytes(_most_on_a_card(cards, run))
         return f"at most {most} a card with the layers spread over {cards}; {usable}."
     memory = planned(run).memory
     low, high = memory.interval_bytes.low, memory.interval_bytes.high
-    return f"{gigabytes(memory.peak_bytes.reserved)} reserved ({number(low / GB)} to {number(high / GB)}); {usable}."
+    each = f" on each of {cards} cards" if cards > 1 else ""
+    reserved = f"{gigabytes(memory.peak_bytes.reserved)} reserved{each}"
+    return f"{reserved} ({number(low / GB)} to {number(high / GB)}); {usable}."
 
 
 def _cards(claim: Claim) -> tuple[Gpu, int]:
@@ -76,7 +78,7 @@ def _cards(claim: Claim) -> tuple[Gpu, int]:
 
 
 def weights_fit(claim: Claim, run: TrainingRun) -> bool:
-    """Whether the base alone, in the run's own precision and spread over the claim's cards, is no more than they have."""
+    """Whether the base alone, in the run's own precision and spread over the claim's cards, fits them."""
     gpu, cards = _cards(claim)
     return _least_weights(run) / cards <= gpu.usable_bytes
 

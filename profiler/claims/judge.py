@@ -11,11 +11,13 @@ from dataclasses import replace
 from functools import partial
 
 from planner.catalogue import find_gpu
-from profiler.claims.cards import judge_fits, judge_speed, judge_time
+from profiler.claims.cards import judge_fits
 from profiler.claims.claim import Claim
 from profiler.claims.figures import judge_figure
 from profiler.claims.judgement import Judgement
 from profiler.claims.quantities import QUANTITIES
+from profiler.claims.speeds import SPEED_UP
+from profiler.claims.times import judge_time
 
 
 def judge(claim: Claim) -> Judgement:
@@ -38,5 +40,5 @@ JUDGES: dict[str, Callable[[Claim], Judgement]] = {
     "fits": judge_fits,
     "hours": judge_time,
     "cost": judge_time,
-    "unsloth_speedup": judge_speed,
+    "unsloth_speedup": partial(judge_figure, SPEED_UP),
 }

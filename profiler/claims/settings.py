@@ -55,6 +55,12 @@ def stated_run(claim: Claim, means: Mapping[str, object] | None = None) -> Train
     return TrainingRun(**_stated(claim, means or {}))
 
 
+def sharded(claim: Claim) -> dict[str, object]:
+    """What else a run on several cards is taken to be: sharded over all of them, which most models fit by."""
+    cards = claim.n_gpus or 1
+    return {"num_gpus": cards, "strategy": "fsdp"} if cards > 1 else {}
+
+
 def assumed(run: TrainingRun, moving: Sequence[str]) -> tuple[tuple[str, object], ...]:
     """Those fields of `moving` that were left open, with the defaults they got."""
     return tuple((field, getattr(run, field)) for field in moving if field in run.defaulted)

@@ -49,8 +49,8 @@ def test_a_row_says_what_is_claimed_planned_and_assumed() -> None:
 
 
 def test_what_is_not_computed_is_a_dash() -> None:
-    cells = row(claimed("cost", "2000+", "USD"), Judgement("not yet computed: hours", None, "USD", (), "No."))
-    assert "| cost: 2,000 USD or more | – | not yet computed: hours | No. |" in cells
+    cells = row(claimed("cost", "2000+", "USD"), Judgement("too little is stated", None, "USD", (), "No."))
+    assert "| cost: 2,000 USD or more | – | too little is stated | No. |" in cells
 
 
 def test_text_cannot_break_out_of_its_cell() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from decimal import Decimal
 from math import inf
 from pathlib import Path
 
@@ -46,6 +47,13 @@ def test_ids_are_unique_and_a_blank_is_unknown() -> None:
     assert len({claim.id for claim in claims}) == len(claims) == 59
     first = claims[0]
     assert (first.rank, first.target_modules, first.gpu) == (16, None, None)
+
+
+def test_money_is_decimal_and_a_cost_knows_what_it_is_compared_with() -> None:
+    claims = {claim.id: claim for claim in read_claims()}
+    assert (claims["a22"].hours, claims["a22"].usd_per_hour) == (Decimal(6), Decimal("0.79"))
+    assert claims["e03"].instead_of == claims["e02"]
+    assert claims["e02"].instead_of is None
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="../shared/data/article_claims.csv is not here")
