@@ -84,6 +84,9 @@ def _base_weights(subject: _Subject) -> _Explained:
         Line(group.label, f"{group.parameters:,} x {group.bytes / group.parameters:.4f} B", group.bytes)
         for group in subject.estimate.profile.weights.groups
     ]
+    gathered = subject.at_peak["base_weights"] - subject.estimate.profile.weights.bytes
+    if gathered:
+        lines.append(Line("gathered from the other GPUs", "units that are at work, whole", gathered))
     return (
         "the base model on the device",
         lines,
@@ -108,8 +111,11 @@ def _gradients(subject: _Subject) -> _Explained:
         Line(f"of parameters in {dtype}", f"{count:,} x {DTYPE_BYTES[dtype]} B", count * DTYPE_BYTES[dtype])
         for dtype, count in sorted(counts.items())
     ]
+    buckets = subject.estimate.profile.buckets
+    if buckets:
+        lines.append(Line("once more in DDP's buckets", "all that is trained, flat", buckets))
     now = subject.at_peak["gradients"]
-    everything = trained.gradient_bytes
+    everything = trained.gradient_bytes + buckets
     if now != everything:
         lines.append(Line(f"of which alive at {subject.estimate.memory.instant}", "those already made", now))
     return (

@@ -6,6 +6,7 @@ from planner.architecture.modules import Architecture
 from planner.memory.profile import RunProfile
 from planner.plan_types import Footprint
 from planner.run import TrainingRun
+from planner.strategies import strategy_of
 from planner.units import DTYPE_BYTES, GB, GIB
 
 SHARD = 5 * GB
@@ -16,21 +17,24 @@ PROCESS = 3 * GIB
 
 
 def footprint(architecture: Architecture, run: TrainingRun, profile: RunProfile) -> Footprint:
-    """Files, host memory and disk of a run.
+    """Files, host memory and disk of a run, all of its processes together and on one host.
 
     Loading maps one shard at a time and moves its tensors to the device; the optimizer's state is
-    pickled whole beside the trained weights in every checkpoint.
+    pickled whole beside the trained weights in every checkpoint. Where GPUs keep shares, one process loads the whole
+    model into host memory and the others none of it (`fsdp_cpu_ram_efficient_loading`).
     """
+    shards = strategy_of(run).shards
     download = profile.weights.host_bytes
     adapter = run.method != "full"
     trained_file = profile.adapter_file_bytes if adapter else architecture.parameters * DTYPE_BYTES[run.base_dtype]
-    states = profile.optimizer.device + profile.optimizer.host
+    states = (profile.optimizer.device + profile.optimizer.host) * (run.num_gpus if shards else 1)
+    loading = download if shards else run.num_gpus * min(download, SHARD)
     checkpoint = trained_file + states
     offloaded = _offloaded(architecture, run)
     return Footprint(
         adapter_file_bytes=trained_file,
         checkpoint_bytes=checkpoint,
-        host_ram_bytes=PROCESS + min(download, SHARD) + profile.optimizer.host + offloaded,
+        host_ram_bytes=run.num_gpus * (PROCESS + profile.optimizer.host + offloaded) + loading,
         merge_ram_bytes=download + trained_file if adapter else 0,
         disk_bytes=download + checkpoint + trained_file,
     )

@@ -10,6 +10,7 @@ from planner.memory.profile import RunProfile
 from planner.methods.base import kept_dtype
 from planner.quantization.bnb_4bit import compute_dtype
 from planner.run import TrainingRun
+from planner.strategies.communicators import communicator_bytes
 from planner.trainers import casts_back_to_bf16
 from planner.units import format_bytes
 from planner.versions import NEWEST, major_minor
@@ -18,6 +19,7 @@ from planner.versions import NEWEST, major_minor
 def notes_on(architecture: Architecture, run: TrainingRun, gpu: Gpu | None, profile: RunProfile) -> Iterator[str]:
     """The notes on a run, the most important first."""
     yield from _dtype_on(run, gpu)
+    yield from _several(run)
     yield from _experts(architecture, run, profile)
     if kept_dtype(run) != run.base_dtype and not casts_back_to_bf16(run):
         cast = [group for group in profile.weights.groups if group.label.startswith(("embeddings", "expert"))]
@@ -62,6 +64,15 @@ def _dtype_on(run: TrainingRun, gpu: Gpu | None) -> Iterator[str]:
     uses = run.base_dtype == "bfloat16" or run.mixed_precision == "bf16"
     if gpu is not None and not gpu.native_bf16 and uses:
         yield f"{gpu.name} has no bfloat16: it is emulated and slow there; use --precision fp16"
+
+
+def _several(run: TrainingRun) -> Iterator[str]:
+    if run.num_gpus > 1:
+        taken = format_bytes(communicator_bytes(run))
+        yield (
+            f"figures are those of each of {run.num_gpus} GPUs, with a micro-batch of its own; NCCL is taken to hold "
+            f"{taken} on it beside PyTorch's allocator, as on A100s with NVLink"
+        )
 
 
 def _experts(architecture: Architecture, run: TrainingRun, profile: RunProfile) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from planner.architecture.config import Config
 from planner.architecture.config_file import LoadedConfig, load_config
@@ -19,10 +20,16 @@ from planner.memory.supported import with_supported_attention
 from planner.notes import notes_on
 from planner.plan_types import Limits, Parameters, Plan, PlannedGpu
 from planner.run import TrainingRun
+from planner.strategies.communicators import outside_allocator, usable_bytes
+from planner.time.step import step_time
+from planner.time.step_time import StepTime
+
+if TYPE_CHECKING:
+    from planner.job import Job
 
 
-def plan(run: TrainingRun, gpu: Gpu | str | None = None) -> Plan:
-    """Plan a run on a card (its name, or a `Gpu`), or on none yet.
+def plan(run: TrainingRun, gpu: Gpu | str | None = None, job: Job | None = None) -> Plan:
+    """Plan a run on a card (its name, or a `Gpu`), or on none yet; with a job, how long that takes there.
 
     Raises `InputError` where the run, its model or the card cannot be used, and `Abstention` where the
     planner does not know how to estimate it.
@@ -34,18 +41,45 @@ def plan(run: TrainingRun, gpu: Gpu | str | None = None) -> Plan:
     loaded, architecture, run = _resolved_run(run)
     estimated = estimate(architecture, run, gpu)
     memory, profile = estimated.memory, estimated.profile
+    files = footprint(architecture, run, profile)
+    step, time_note = _step_time(architecture, run, gpu)
+    if job is not None and step is not None and gpu is not None:
+        from planner.job import job_time
+
+        needed = job_time(run, job, partial(_step_at, architecture, run, gpu), files)
+    else:
+        needed = None
+    notes = (loaded.note, gpu_note, time_note, *notes_on(architecture, run, gpu, profile))
     return Plan(
         run=run,
         gpu=_planned_gpu(gpu, run) if gpu is not None else None,
         verdict=verdict(memory, gpu) if gpu is not None else None,
         memory=memory,
         parameters=Parameters(profile.trained.total, profile.trained.trainable),
-        footprint=footprint(architecture, run, profile),
+        footprint=files,
         limits=Limits(*limits(architecture, run, gpu, estimated), architecture.max_position_embeddings)
         if gpu is not None
         else None,
-        notes=tuple(note for note in (loaded.note, gpu_note, *notes_on(architecture, run, gpu, profile)) if note),
+        time=step,
+        job=needed,
+        notes=tuple(note for note in notes if note),
     )
+
+
+def _step_time(architecture: Architecture, run: TrainingRun, gpu: Gpu | None) -> tuple[StepTime | None, str | None]:
+    """The time of a step on a card, or why it is not known."""
+    if gpu is None:
+        return None, None
+    try:
+        return step_time(architecture, run, gpu), None
+    except Abstention as abstention:
+        return None, f"How long a step takes is not planned: {abstention.reason}"
+
+
+def _step_at(architecture: Architecture, run: TrainingRun, gpu: Gpu, sequence_length: int) -> StepTime:
+    if sequence_length != run.sequence_length:
+        run = run.replace(sequence_length=sequence_length)
+    return step_time(architecture, run, gpu)
 
 
 def plan_memory(run: TrainingRun, gpu: Gpu | str | None = None) -> Memory:
@@ -57,21 +91,22 @@ def plan_memory(run: TrainingRun, gpu: Gpu | str | None = None) -> Memory:
 
 
 def _resolved_run(run: TrainingRun) -> tuple[LoadedConfig, Architecture, TrainingRun]:
-    if run.num_gpus > 1:
-        raise Abstention(
-            f"runs on {run.num_gpus} GPUs (strategy {run.strategy}) are not planned yet",
-            way_out="plan for one GPU with --gpus 1",
-        )
     loaded, architecture = resolve(run.model, run.transformers_version)
     return loaded, architecture, with_supported_attention(architecture, run)
 
 
 def verdict(memory: Memory, gpu: Gpu) -> str:
     """`fits`: with all that the allocator caches; `tight`: live tensors do, and it has to give back what it cached (or
-    the figures are a little high); `does_not_fit`: not even they."""
-    if memory.interval_bytes.high <= gpu.usable_bytes:
+    the figures are a little high); `does_not_fit`: not even they.
+
+    memory: as estimated on this card. Beside the CUDA context it knows what NCCL takes of the card where there are
+    several.
+    """
+    held, process = memory.peak_bytes.reserved, memory.peak_bytes.process
+    usable = gpu.usable_bytes if process is None else gpu.usable_bytes + gpu.context_bytes - (process - held)
+    if memory.interval_bytes.high <= usable:
         return "fits"
-    return "tight" if memory.allocated_interval_bytes.low <= gpu.usable_bytes else "does_not_fit"
+    return "tight" if memory.allocated_interval_bytes.low <= usable else "does_not_fit"
 
 
 def resolve(model: str, transformers: str | None = None) -> tuple[LoadedConfig, Architecture]:
@@ -114,4 +149,4 @@ def _resolved(model: str, stamp: int) -> tuple[LoadedConfig, Architecture]:
 
 
 def _planned_gpu(gpu: Gpu, run: TrainingRun) -> PlannedGpu:
-    return PlannedGpu(gpu.name, run.num_gpus, gpu.memory_bytes, gpu.usable_bytes, gpu.context_bytes)
+    return PlannedGpu(gpu.name, run.num_gpus, gpu.memory_bytes, usable_bytes(gpu, run), outside_allocator(gpu, run))

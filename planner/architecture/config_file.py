@@ -106,16 +106,20 @@ def _read(file: Path, note: str | None) -> LoadedConfig:
 
 
 def _from_cache(name: str) -> LoadedConfig | None:
-    """The config of the cached revision that `main` refers to, laid out as huggingface_hub does."""
+    folder = cached_snapshot(name)
+    if folder is None or not os.path.isfile(folder / "config.json"):
+        return None
+    return _read(folder / "config.json", f"'{name}' is read from the local Hugging Face cache")
+
+
+def cached_snapshot(name: str) -> Path | None:
+    """The folder of the cached revision that `main` refers to, laid out as huggingface_hub does."""
     folder = _cache_folder() / f"models--{name.replace('/', '--')}"
     try:
         revision = read_bytes(folder / "refs" / "main", field="model").decode("ascii").strip()
     except (InputError, UnicodeDecodeError):
         return None
-    file = folder / "snapshots" / revision / "config.json"
-    if _REVISION.fullmatch(revision) is None or not os.path.isfile(file):
-        return None
-    return _read(file, f"'{name}' is read from the local Hugging Face cache")
+    return folder / "snapshots" / revision if _REVISION.fullmatch(revision) is not None else None
 
 
 def _cache_folder() -> Path:

@@ -46,6 +46,10 @@ class BlockProfile:
     outputs: Size = ZERO
     """The part of `on_context` that the loop keeps beyond the step: the keys and values of the KV cache, and what the
     graph of its outputs has on contexts."""
+    prefetching: tuple[Ledger, ...] = ()
+    """Largest ledgers of the backward pass while the parameters of the block before it are gathered too."""
+    holds_gradient: bool = False
+    """Whether something holds the gradient of its input until the backward pass of the whole model ends."""
     keeps_input: bool = True
     """Whether `kept` has the input."""
     returned: Ledger = field(default_factory=dict[str, Size])
@@ -174,8 +178,9 @@ def _recomputed_backward(
     start = len(tape.events)
     tape.grad_enabled = tape.keeps_contexts = True
     first_pass_contexts = len(tape.contexts)
+    tape.last_save_place = 0
     y = block()
-    work = tape.meter.read()
+    work = tape.meter.read(None if run.use_reentrant else tape.last_save_place)
     root = y.node
     in_frame = [y] if run.use_reentrant else []
     returned = list(frame) if returns and run.use_reentrant else []

@@ -14,6 +14,7 @@ from planner.memory.profile import RunProfile, run_profile
 from planner.memory.reserved import FRESH, LARGER_EVALUATION, step_sizes
 from planner.memory.step import FIRST_BACKWARD, LAST_BACKWARD, MIDDLE_BACKWARD, Candidate
 from planner.run import TrainingRun
+from planner.strategies.communicators import outside_allocator, usable_bytes
 
 LOAD = "load"
 OPTIMIZER_STEP = "optimizer_step"
@@ -46,16 +47,16 @@ def estimate(architecture: Architecture, run: TrainingRun, gpu: Gpu | None) -> E
     instants = without_lesser_middle(instants)
     instants.append(_optimizer_step(profile, always, run.micro_batch_size, sequence))
     if profile.evaluation:
-        without = always | {"gradients": 0}
+        without = always | {"gradients": profile.buckets}
         instants.append(_instant(EVALUATION, without, profile.evaluation, run.eval_batch_size, sequence))
     allocated, peak = max((instant.allocated_bytes, -position) for position, instant in enumerate(instants))
     largest = instants[-peak]
     wanted = max(_reserved(profile, run, persistent, allocated), allocated)
-    low, high = interval("reserved", wanted, largest.components)
+    low, high = interval("reserved", wanted, largest.components, sharded=profile.pools > 0)
     least, most = interval("allocated", allocated, largest.components)
-    held = round(held_on_card(wanted, allocated, gpu.usable_bytes) if gpu is not None else wanted)
+    held = round(held_on_card(wanted, allocated, usable_bytes(gpu, run)) if gpu is not None else wanted)
     memory = Memory(
-        peak_bytes=Levels(allocated, held, held + gpu.context_bytes if gpu is not None else None),
+        peak_bytes=Levels(allocated, held, held + outside_allocator(gpu, run) if gpu is not None else None),
         # what is alive is held
         interval_bytes=Interval("reserved", round(max(low, least)), round(high), COVERAGE),
         allocated_interval_bytes=Interval("allocated", round(least), round(most), COVERAGE),
@@ -92,8 +93,9 @@ def _always(profile: RunProfile, run: TrainingRun, gpu: Gpu | None) -> dict[str,
     always["adapters"] = profile.trained.added_bytes
     always["optimizer_states"] = profile.optimizer.device
     always["runtime"] = cublas_workspaces(gpu)
+    always["gradients"] = profile.buckets
     if run.gradient_accumulation_steps > 1:
-        always["gradients"] = profile.trained.gradient_bytes
+        always["gradients"] += profile.trained.gradient_bytes
     return always
 
 
@@ -106,7 +108,8 @@ def _load(profile: RunProfile, always: dict[str, int]) -> Instant:
 
 
 def _optimizer_step(profile: RunProfile, always: dict[str, int], batch: int, sequence: int) -> Instant:
-    now = {"gradients": profile.trained.gradient_bytes, "temporaries": profile.optimizer_temporaries}
+    gradients = profile.trained.gradient_bytes + profile.buckets
+    now = {"gradients": gradients, "temporaries": profile.optimizer_temporaries}
     outputs = {name: round(size.at(batch, sequence)) for name, size in profile.step.outputs.items()}
     return Instant(OPTIMIZER_STEP, always | now | outputs)
 
@@ -131,7 +134,7 @@ def limits(architecture: Architecture, run: TrainingRun, gpu: Gpu, known: Estima
     known: the run's own estimate. It fits when the high end of its interval is within the usable memory, as for
     the verdict; only the step counts, not loading or evaluation.
     """
-    left = room(known.persistent, gpu.usable_bytes)
+    left = room(known.persistent, usable_bytes(gpu, run), sharded=known.profile.pools > 0)
     batch, sequence, extra = run.micro_batch_size, run.sequence_length, known.profile.virtual_tokens
 
     def most_sequences(at: int) -> int | None:

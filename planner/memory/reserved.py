@@ -19,14 +19,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.memory.large_pool import Held, large_pool
-from planner.memory.step import END_OF_FORWARD, FIRST_BACKWARD, LAST_BACKWARD, LOSS_INSTANT
-from planner.memory.sums import LOSS
+from planner.memory.step import END_OF_FORWARD, FIRST_BACKWARD, LAST_BACKWARD, LOSS_INSTANT, Candidate
+from planner.memory.sums import LOSS, WEIGHTS, Ledger
+from planner.optimizers import StateBytes
 from planner.tape import ZERO, Size
 from planner.tape.size import total
-from planner.tape.tape import SAVED, TEMPORARY
+from planner.tape.tape import GRADIENT, SAVED, TEMPORARY
 from planner.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ def step_sizes(profile: RunProfile, batch: int, sequence: int) -> tuple[Size, ..
     batch, sequence (with virtual tokens): where the shares are taken that no polynomial says, of holes between the
     logits' sizes and of pieces that gradients fit into. They are nearly the same at any other.
     """
+    if profile.pools:
+        return _in_pools(profile, batch, sequence)
     step = profile.step
     instants = dict(step.instants)
     casts = total(size.times(count) for _, count, block in step.blocks for size in block.forward_only.values())
@@ -65,9 +69,7 @@ def step_sizes(profile: RunProfile, batch: int, sequence: int) -> tuple[Size, ..
     outputs = total(step.outputs.values())
     updated = Size(constant=gradients + profile.optimizer_temporaries).plus(outputs)
     loaded = Size(constant=profile.weights.load_temporaries - profile.optimizer.device)
-    head = _head(step.head, batch, sequence)
-    holes = (head.reserved - head.allocated) / head.allocated if head.allocated else 0.0
-    useless = 1 - _usable(profile, batch, sequence)
+    holes, useless = holes_of(step.head, batch, sequence), useless_of(profile, batch, sequence)
 
     working = _largest(
         [
@@ -93,6 +95,38 @@ def step_sizes(profile: RunProfile, batch: int, sequence: int) -> tuple[Size, ..
     return tuple(out)
 
 
+def _in_pools(profile: RunProfile, batch: int, sequence: int) -> tuple[Size, ...]:
+    """The same where a strategy works in streams of its own, whose pools share nothing with that of the computation.
+
+    In the pools of other streams are gathered parameters and the shares of gradients. What the optimizer's step makes
+    then finds little of its size in the computation's pool, which neither gradients nor gathered parameters have
+    widened; and what is held of each block's backward pass to the end (`holds_gradient`) lies in pieces of its working
+    memory, which the next block then needs anew.
+    """
+    step = profile.step
+    own = tuple((name, tuple(in_own_pool(name, *candidate) for candidate in found)) for name, found in step.instants)
+    alone = replace(
+        profile,
+        step=replace(step, instants=own),
+        trained=replace(profile.trained, gradient_bytes=0),
+        weights=replace(profile.weights, load_temporaries=0),
+        optimizer=StateBytes(0, 0),
+        optimizer_temporaries=0,
+        pools=0,
+    )
+    pinned = total(block.input.times(count) for _, count, block in step.blocks if block.holds_gradient).times(APART)
+    sizes = (*step_sizes(alone, batch, sequence), *(size.plus(pinned) for size, _ in dict(own)[LAST_BACKWARD]))
+    beside = Size(constant=profile.pools + profile.optimizer_temporaries)
+    return tuple(size.plus(beside) for size in sizes)
+
+
+def in_own_pool(name: str, size: Size, ledger: Ledger) -> Candidate:
+    """A ledger of the computation's pool alone: without gathered parameters, and without the gradients of blocks."""
+    others = (WEIGHTS,) if name == LOSS_INSTANT else (WEIGHTS, GRADIENT)
+    parts = [ledger.get(component, ZERO) for component in others]
+    return _without(size, *parts), {key: part for key, part in ledger.items() if key not in others}
+
+
 def _without(size: Size, *parts: Size) -> Size:
     return size.plus(total(parts).times(-1))
 
@@ -105,6 +139,12 @@ def _largest(sizes: Iterable[Size]) -> list[Size]:
             best = [other for other in best if not size.dominates(other)]
             best.append(size)
     return best
+
+
+def holes_of(head: HeadProfile, batch: int, sequence: int) -> float:
+    """What is held between the logits' sizes, as a share of them."""
+    alone = _head(head, batch, sequence)
+    return (alone.reserved - alone.allocated) / alone.allocated if alone.allocated else 0.0
 
 
 def _head(head: HeadProfile, batch: int, sequence: int) -> Held:
@@ -124,8 +164,8 @@ def _head(head: HeadProfile, batch: int, sequence: int) -> Held:
     return large_pool([*first, *left, *later[:begin], -kept, *later[begin:]], sizes * 2)
 
 
-def _usable(profile: RunProfile, batch: int, sequence: int) -> float:
-    """The share of the saved activations' memory that gradients can fill: as many as fit into each piece whole."""
+def useless_of(profile: RunProfile, batch: int, sequence: int) -> float:
+    """The share of the saved activations' memory that gradients cannot fill: as many go in as fit into each piece."""
     by_size: Counter[int] = Counter()
     for tensor in profile.trained.tensors:
         by_size[tensor.elements * DTYPE_BYTES[tensor.dtype]] += tensor.count
@@ -136,4 +176,4 @@ def _usable(profile: RunProfile, batch: int, sequence: int) -> float:
             piece = rows.at(batch, sequence) * columns * DTYPE_BYTES[dtype]
             whole += count * piece
             filled += count * (piece // gradient) * gradient
-    return filled / whole if whole else 1.0
+    return 1 - filled / whole if whole else 0.0

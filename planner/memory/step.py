@@ -8,17 +8,20 @@ taken last, because the block that wins changes with depth.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from planner.architecture.modules import Architecture
 from planner.architecture.program import Program
 from planner.errors import Abstention
 from planner.memory.blocks import BlockProfile, profile_block
 from planner.memory.ends import HeadProfile, StartProfile, profile_head, profile_start
+from planner.memory.regime import regime_of
 from planner.memory.sums import LOSS, Ledger, minus, plus
-from planner.memory.wiring import wire_blocks, wire_outer
+from planner.memory.wiring import Variant, wire_blocks, wire_outer
 from planner.methods.counting import wrapped
 from planner.run import TrainingRun
+from planner.strategies import strategy_of
 from planner.tape import ZERO, Size
 from planner.tape.size import total
 from planner.tape.tape import GRADIENT, SAVED, TEMPORARY
@@ -53,52 +56,53 @@ class StepProfile:
     """What the part before the first block computes; blocks and head have their own."""
 
 
+_Key = tuple[int, bool, bool, str]
+"""Variant of a block, whether its input needs a gradient, whether it is checkpointed, and the dtype of its input."""
+
+_UNSEEN = {"model", "num_gpus", "optimizer", "eval_batch_size", "max_grad_norm"}
+_IN_REGIME = {"micro_batch_size", "sequence_length", "gradient_accumulation_steps"}
+_seen = attrgetter(
+    *(field.name for field in fields(TrainingRun) if field.name not in _UNSEEN | _IN_REGIME and field.compare)
+)
+"""What a walk depends on of a run, beside its regime and whether gradients are accumulated."""
+
+_MOST_WALKS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What the model's parts come to one by one, before a strategy adds to them."""
+
+    variants: tuple[Variant, ...]
+    profiles: dict[_Key, BlockProfile]
+    layers: dict[int, _Key]
+    start: StartProfile
+    head: HeadProfile
+
+
+_walks: dict[tuple[object, ...], _Walk] = {}
+
+
 def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
     """Walk through the model once per kind of block and put the instants of a step together.
 
     Raises `Abstention` where no activation table covers the family or the run.
     """
-    program = program_of(architecture)
-    older = behaviours(run.transformers_version, architecture.model_type) - architecture.follows
-    refused = refusal(older, run.attention)
-    if refused:
-        raise Abstention(
-            f"transformers {run.transformers_version} {refused} ('{architecture.model_type}')",
-            way_out="plan it for a newer release with --transformers-version",
-        )
-    found = wrapped(architecture, run)
-    outer = wire_outer(architecture, run, found)
-    start = profile_start(architecture, program, run, outer)
-    dtype, needs = start.dtype, start.requires_grad
-
-    profiles: dict[tuple[int, bool, bool, str], BlockProfile] = {}
-    by_layer: dict[int, BlockProfile] = {}
-    variants = wire_blocks(architecture, run, found)
-    variant_of = {layer: number for number, variant in enumerate(variants) for layer in variant.layers}
-    for layer in sorted(variant_of):
-        checkpointed = run.gradient_checkpointing and layer % run.checkpoint_every == 0
-        key = (variant_of[layer], needs, checkpointed, dtype)
-        variant = variants[key[0]]
-        if key not in profiles:
-            profiles[key] = profile_block(
-                architecture,
-                program,
-                run,
-                variant.block,
-                variant.wiring,
-                dtype=dtype,
-                needs_gradient=needs,
-                checkpointed=checkpointed,
-            )
-        by_layer[layer] = profiles[key]
-        needs, dtype = True, profiles[key].output_dtype
+    strategy = strategy_of(run)
+    walk = _walked(architecture, strategy.computed(run))
+    variants = walk.variants
+    profiles = {
+        key: strategy.block(architecture, run, variants[key[0]].block, profile)
+        for key, profile in walk.profiles.items()
+    }
+    by_layer = {layer: profiles[key] for layer, key in walk.layers.items()}
     kinds = [
         (variants[key[0]].block.kind, sum(own is profile for own in by_layer.values()), profile)
         for key, profile in sorted(profiles.items(), key=lambda item: item[0][0])
     ]
     # a block that runs nothing (cross-attention without an image) is not even checkpointed
     order = [profile for profile in by_layer.values() if profile.backward]
-    head = profile_head(architecture, program, run, outer, dtype=dtype)
+    start, head = strategy.ends(architecture, run, walk.start, walk.head)
     outputs: Ledger = {SAVED: total(profile.outputs for profile in order), LOSS: head.outputs}
     instants: dict[str, list[Ledger]] = {}
     # those of the step before are there until the forward pass has made its own
@@ -125,6 +129,57 @@ def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
         outputs,
         start.work,
     )
+
+
+def _walked(architecture: Architecture, run: TrainingRun) -> _Walk:
+    regime = regime_of(architecture, run, run.micro_batch_size, run.sequence_length)
+    key = (architecture, _seen(run), regime, run.gradient_accumulation_steps > 1)
+    found = _walks.get(key)
+    if found is None:
+        found = _walk(architecture, run)
+        if len(_walks) >= _MOST_WALKS:
+            _walks.clear()
+        _walks[key] = found
+    return found
+
+
+def _walk(architecture: Architecture, run: TrainingRun) -> _Walk:
+    """run: as its forward pass meets its parameters."""
+    program = program_of(architecture)
+    older = behaviours(run.transformers_version, architecture.model_type) - architecture.follows
+    refused = refusal(older, run.attention)
+    if refused:
+        raise Abstention(
+            f"transformers {run.transformers_version} {refused} ('{architecture.model_type}')",
+            way_out="plan it for a newer release with --transformers-version",
+        )
+    found = wrapped(architecture, run)
+    outer = wire_outer(architecture, run, found)
+    start = profile_start(architecture, program, run, outer)
+    dtype, needs = start.dtype, start.requires_grad
+    profiles: dict[_Key, BlockProfile] = {}
+    layers: dict[int, _Key] = {}
+    variants = wire_blocks(architecture, run, found)
+    variant_of = {layer: number for number, variant in enumerate(variants) for layer in variant.layers}
+    for layer in sorted(variant_of):
+        checkpointed = run.gradient_checkpointing and layer % run.checkpoint_every == 0
+        key = (variant_of[layer], needs, checkpointed, dtype)
+        variant = variants[key[0]]
+        if key not in profiles:
+            profiles[key] = profile_block(
+                architecture,
+                program,
+                run,
+                variant.block,
+                variant.wiring,
+                dtype=dtype,
+                needs_gradient=needs,
+                checkpointed=checkpointed,
+            )
+        layers[layer] = key
+        needs, dtype = True, profiles[key].output_dtype
+    head = profile_head(architecture, program, run, outer, dtype=dtype)
+    return _Walk(tuple(variants), profiles, layers, start, head)
 
 
 def program_of(architecture: Architecture) -> Program:
@@ -169,7 +224,7 @@ def _backward(
     for profile in order[:-1]:
         prefix.append(plus(prefix[-1], profile.kept))
     gradients = head.gradients
-    on_context = ZERO
+    on_context = arrived = ZERO
     for position in range(len(order) - 1, -1, -1):
         profile = order[position]
         if position in turns:
@@ -177,9 +232,12 @@ def _backward(
             saved = on_context.plus(freed.times(-1))
             before = plus(prefix[position], {GRADIENT: gradients, SAVED: saved, LOSS: head.outputs})
             name = _instant_of(position, len(order))
-            instants.setdefault(name, []).extend(plus(before, ledger) for ledger in profile.backward)
+            ledgers = (*profile.backward, *profile.prefetching) if position else profile.backward
+            instants.setdefault(name, []).extend(plus(before, ledger) for ledger in ledgers)
         gradients = gradients.plus(profile.gradients)
-        on_context = on_context.plus(profile.on_context)
+        # what a block is given counts with it
+        on_context = on_context.plus(profile.on_context).plus(arrived)
+        arrived = profile.input if profile.holds_gradient else ZERO
     return gradients
 
 

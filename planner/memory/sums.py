@@ -10,6 +10,7 @@ Ledger = Mapping[str, Size]
 """Component -> bytes."""
 
 LOSS = "logits_and_loss"
+WEIGHTS = "base_weights"
 
 
 def plus(a: Ledger, b: Ledger) -> dict[str, Size]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
 from planner.architecture.modules import Architecture, Module
 from planner.errors import Abstention
@@ -22,6 +22,8 @@ class WeightGroup:
     label: str
     parameters: int
     bytes: int
+    apart: int = 0
+    """Bytes of it that are no parameters: quantization constants and other buffers, of which no GPU keeps a share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
             way_out="plan it with --quantization nf4 or none",
         )
     dtype = kept_dtype(run)
-    quantized = [0, 0]
+    bits = 8 if run.quantization == "int8" else 4
+    quantized = [0, 0, 0]
     experts = [0, 0]
     rest: dict[str, list[int]] = {}
     for name, module, times in modules:
@@ -65,6 +68,7 @@ def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
             weight = prod(module.weight)
             quantized[0] += weight * times
             quantized[1] += quantizer.weight_bytes(module, run) * times
+            quantized[2] += (quantizer.weight_bytes(module, run) - ceil(weight * bits / 8)) * times
             bias = module.count - weight
             others[0] += bias * times
             others[1] += bias * kept_element * times
@@ -81,7 +85,7 @@ def base_weights(architecture: Architecture, run: TrainingRun) -> BaseWeights:
             *((_rest(kept, len(rest) > 1, dtype), group) for kept, group in rest.items()),
         ]
     named.append(("rotary tables of every layer", _rotary_tables(architecture, run)))
-    groups = tuple(WeightGroup(label, count, size) for label, (count, size) in named if count)
+    groups = tuple(WeightGroup(label, *counts) for label, counts in named if counts[0])
     total = sum(group.bytes for group in groups)
     return BaseWeights(groups, max(0, loading_peak(architecture, run) - total), 2 * architecture.parameters)
 
@@ -102,7 +106,8 @@ def _rotary_tables(architecture: Architecture, run: TrainingRun) -> list[int]:
         return [0, 0]
     layers = sum(len(block.layers) for block in architecture.blocks)
     count = 2 * width * (architecture.max_position_embeddings or 0) * layers
-    return [count, count * DTYPE_BYTES[run.base_dtype]]
+    size = count * DTYPE_BYTES[run.base_dtype]
+    return [count, size, size]
 
 
 def _rest(kept: str, several: bool, dtype: str) -> str:

@@ -119,5 +119,6 @@ def kept_dtype(run: TrainingRun, module: str = "") -> str:
     """
     if module and casts_back_to_bf16(run) and any(part in module for part in CAST_BACK) and "norm" not in module:
         return "bfloat16"
-    upcast = run.prepare_kbit and run.quantization not in ("none", "gptq")
+    # of a base that FSDP shards it is left out: a unit's parameters have one dtype (`is_sharded_qlora` in TRL)
+    upcast = run.prepare_kbit and run.quantization not in ("none", "gptq") and run.strategy != "fsdp"
     return "float32" if upcast else run.base_dtype

@@ -30,6 +30,8 @@ class TrainableSummary:
     """Bytes on the device of what the method adds to the base: adapters, copies, buffers."""
     gradient_bytes: int
     """Bytes of the gradients of everything trained that a batch reaches."""
+    parameter_bytes: int
+    """Bytes of everything trained, what no batch reaches included."""
     tensors: tuple[Trained, ...]
     """The trained tensors that get gradients, by shape and dtype."""
 
@@ -64,6 +66,7 @@ def trainable(architecture: Architecture, run: TrainingRun) -> TrainableSummary:
         total=architecture.parameters + _elements(added + idle_added),
         added_bytes=_bytes(added + idle_added) + buffers,
         gradient_bytes=_bytes(reached_tensors),
+        parameter_bytes=_bytes(reached_tensors + idle + idle_added),
         tensors=tuple(replace(tensor, count=times) for tensor, times in reached_tensors.items()),
     )
 

@@ -127,10 +127,16 @@ def merged_stack(forward: BlockForward, name: str, shape: Shape, rank: int, base
     b = ops.to(forward.adapter(name, "lora_B.weight", rows, rank * experts), base.dtype)
     out = tape.new(base.rows, base.cols, base.dtype, "experts with their adapter")
     tape.multiplies(base.rows, rank, base.cols, base.dtype)
+    # `register_parametrization` makes one before, to check its shape
+    tape.multiplies(base.rows, rank, base.cols, base.dtype, in_place=True)
     if tape.records(a, b):
+        stack = ops.meta(out)
 
         def backward(grad: Tensor, saved: tuple[Tensor, Tensor] = (a, b)) -> tuple[Gradient, Gradient]:
-            products = [tape.new(*ops.meta(factor), "gradient product") for factor in saved]
+            products: list[Tensor] = []
+            for factor in saved:
+                products.append(tape.new(*ops.meta(factor), "gradient product"))
+                tape.multiplies(stack.rows, rank, stack.cols, stack.dtype)
             first, second = (tape.new(*ops.meta(factor), "gradient") for factor in saved)
             del products
             return first, second

@@ -169,7 +169,7 @@ def index_add(total: Tensor, source: Tensor, indices: Tensor) -> Tensor:
 
         tape.record([out], [total, source], backward, [source, indices])
         # it saves them now, not when the buffer of its result was made
-        tape.last_save = len(tape.events)
+        tape.last_save, tape.last_save_place = len(tape.events), tape.meter.place
     return out
 
 

@@ -76,11 +76,15 @@ class Tape:
         self.sizes: list[Size] = []
         self.labels: list[str] = []
         self.shapes: list[tuple[Size, int, str]] = []
+        self._places: list[int] = []
+        """`Meter.place` before each buffer was made."""
         self.events: list[int] = []
         """Buffer i + 1 where one is allocated, -(i + 1) where it is freed."""
         self.saved: dict[int, str] = {}
         self.last_save = 0
         """Position in `events` of the last operation that saved something."""
+        self.last_save_place = 0
+        """The same of the work: `Meter.place` before that operation, or after it where it saves its result."""
         self.unpacks_once = False
         """Whether a node's saved tensors are its own only while it runs, as those are that a checkpoint of the
         non-reentrant kind has recomputed."""
@@ -112,6 +116,7 @@ class Tape:
     def allocated(self, size: Size, label: str) -> int:
         """Note a new buffer of `size` bytes; its index."""
         index = len(self.sizes)
+        self._places.append(self.meter.place)
         self.sizes.append(size)
         self.labels.append(label)
         self.events.append(index + 1)
@@ -194,9 +199,10 @@ class Tape:
             # inputs are saved before the operator runs, results after
             result = outs[0].storage
             if result is None or any(tensor.storage is result for tensor in kept):
-                self.last_save = len(self.events)
+                self.last_save, self.last_save_place = len(self.events), self.meter.place
             else:
                 self.last_save = self.events.index(result.index + 1)
+                self.last_save_place = self._places[result.index]
 
     def keep_on_context(self, tensor: Tensor) -> None:
         """A Python autograd function puts its input on `ctx` instead of `save_for_backward`.

@@ -78,36 +78,47 @@ class Meter:
     """Counts the work of a tape."""
 
     def __init__(self) -> None:
-        self._products: dict[Product, int] = {}
-        self._written: dict[Size, int] = {}
-        self._dequantized: list[Size] = []
-        self._kernels = 0
-        self._last = ZERO
+        self._entries: list[tuple[Size, bool] | tuple[Product, bool]] = []
+        """Buffers written, each with whether it is an expanded weight, and products, each with whether it is what
+        filled the buffer before it."""
+
+    @property
+    def place(self) -> int:
+        """How many entries there are since the last reading."""
+        return len(self._entries)
 
     def wrote(self, size: Size, *, dequantized: bool = False) -> None:
         """A kernel fills a new buffer of `size` bytes."""
-        if dequantized:
-            self._dequantized.append(size)
-        else:
-            self._written[size] = self._written.get(size, 0) + 1
-        self._last = size
-        self._kernels += 1
+        self._entries.append((size, dequantized))
 
     def product(self, product: Product, *, filled: bool = True) -> None:
         """A product; filled: it is the kernel that filled the buffer made last."""
-        self._products[product] = self._products.get(product, 0) + 1
-        if filled:
-            self._written[self._last] -= 1
-        else:
-            self._kernels += 1
+        self._entries.append((product, filled))
 
-    def read(self) -> Work:
-        """The work since the last reading."""
-        work = Work(
-            products=tuple(self._products.items()),
-            written=tuple((size, count) for size, count in self._written.items() if count),
-            dequantized=total(self._dequantized),
-            kernels=self._kernels,
+    def read(self, place: int | None = None) -> Work:
+        """The work since the last reading, as far as `place`; what is beyond it is forgotten."""
+        products: dict[Product, int] = {}
+        written: dict[Size, int] = {}
+        dequantized: list[Size] = []
+        kernels, last = 0, ZERO
+        for entry, flag in self._entries[:place]:
+            if isinstance(entry, Product):
+                products[entry] = products.get(entry, 0) + 1
+                if flag:
+                    written[last] -= 1
+                else:
+                    kernels += 1
+                continue
+            last = entry
+            kernels += 1
+            if flag:
+                dequantized.append(entry)
+            else:
+                written[entry] = written.get(entry, 0) + 1
+        self._entries = []
+        return Work(
+            products=tuple(products.items()),
+            written=tuple((size, count) for size, count in written.items() if count),
+            dequantized=total(dequantized),
+            kernels=kernels,
         )
-        self._products, self._written, self._dequantized, self._kernels = {}, {}, [], 0
-        return work

@@ -60,7 +60,7 @@ def _score(engine: str, record: Record) -> Score:
     try:
         prediction = ENGINES[engine](record)
     except (Abstention, InputError) as error:
-        # neither engine has a strategy for several GPUs yet
+        # of several GPUs no engine has all that a record can state, and the simulator nothing
         has = not isinstance(error, NotCovered) and record.n_gpus in (None, 1)
         return replace(empty, reason=error.reason if isinstance(error, Abstention) else str(error), covered=has)
     except Exception as error:

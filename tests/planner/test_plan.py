@@ -140,9 +140,9 @@ def test_an_edited_config_file_is_read_again(tmp_path: Path) -> None:
     assert plan(TrainingRun(model=str(file))).parameters.total < before
 
 
-def test_several_gpus_are_abstained_from() -> None:
+def test_a_strategy_that_is_not_known_is_abstained_from() -> None:
     with pytest.raises(Abstention, match="2 GPUs"):
-        plan(TrainingRun(model="llama-3.1-8b", num_gpus=2), A100)
+        plan(TrainingRun(model="llama-3.1-8b", num_gpus=2, strategy="zero3"), A100)
 
 
 def test_an_unknown_model_type_is_abstained_from(tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def test_what_is_not_predicted_has_its_reason(changes: dict[str, Any], reason: s
         ({"method": "telepathy"}, False),
         ({"kernels": "of my own"}, False),
         ({"kernels": "litgpt"}, False),
-        ({"n_gpus": 8, "strategy": "fsdp_full_shard"}, False),
+        ({"n_gpus": 8, "strategy": "fsdp_full_shard"}, True),
+        ({"n_gpus": 8, "strategy": "fsdp_full_shard", "optimizer": "galore_adamw"}, False),
     ],
 )
 def test_what_the_engine_does_not_have_at_all_is_not_covered(changes: dict[str, Any], covered: bool) -> None:
