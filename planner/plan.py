@@ -49,7 +49,8 @@ def plan(run: TrainingRun, gpu: Gpu | str | None = None, job: Job | None = None)
         needed = job_time(run, job, partial(_step_at, architecture, run, gpu), files)
     else:
         needed = None
-    notes = (loaded.note, gpu_note, time_note, *notes_on(architecture, run, gpu, profile))
+    assumed = () if needed is None else needed.assumptions
+    notes = (loaded.note, gpu_note, time_note, *notes_on(architecture, run, gpu, profile), *assumed)
     return Plan(
         run=run,
         gpu=_planned_gpu(gpu, run) if gpu is not None else None,

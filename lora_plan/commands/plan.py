@@ -10,11 +10,13 @@ import typer
 from lora_plan.arguments import Arguments, Option
 from lora_plan.card import RUN_AND_CARD_OPTIONS, card_of, check_card
 from lora_plan.errors import UsageError
+from lora_plan.job_options import JOB_OPTIONS, job_of
 from lora_plan.options import given_run, run_of
 from lora_plan.output import write, write_json
 
 if TYPE_CHECKING:
     from planner.catalogue import Gpu
+    from planner.job import Job
     from planner.plan_types import Plan
     from planner.run import TrainingRun
     from pricing.plan_quotes import PlanQuotes
@@ -25,6 +27,7 @@ TIME = "time"
 
 OPTIONS = (
     *RUN_AND_CARD_OPTIONS,
+    *JOB_OPTIONS,
     Option("json", "--json", OUTPUT, "", "Print JSON; sizes are in bytes."),
     Option("check", "--check", OUTPUT, "", "Exit with status 1 unless the verdict is FITS."),
     Option(
@@ -64,6 +67,11 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
     _check_options(arguments)
     training = run_of(given_run(arguments))
     card = card_of(arguments)
+    job = job_of(arguments)
+    if job is not None:
+        from planner.job import run_for
+
+        training = run_for(training, job)
     file, component = arguments.text("save_run"), arguments.text("explain")
     if file is not None:
         from planner.run import write_run
@@ -72,7 +80,7 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
     if component is not None:
         _explain(training, component, card, arguments.on("json"))
         return 0
-    verdict = _plan(training, card, arguments.on("json")).verdict
+    verdict = _plan(training, card, job, arguments.on("json")).verdict
     return NOT_MET if arguments.on("check") and verdict != "fits" else 0
 
 
@@ -90,11 +98,11 @@ def _gpu(card: Gpu | str | None) -> Gpu | None:
     return card
 
 
-def _plan(training: TrainingRun, card: Gpu | str | None, as_json: bool) -> Plan:
+def _plan(training: TrainingRun, card: Gpu | str | None, job: Job | None, as_json: bool) -> Plan:
     from planner.plan import plan
     from planner.suggestions import suggestions
 
-    planned = plan(training, card)
+    planned = plan(training, card, job)
     advice = suggestions(planned, _gpu(card))
     quotes = _quotes(planned)
     if as_json:

@@ -2,5 +2,6 @@
 
 from planner.job.job import Job
 from planner.job.job_time import JobTime, Part, job_time
+from planner.job.longest import run_for
 
-__all__ = ["Job", "JobTime", "Part", "job_time"]
+__all__ = ["Job", "JobTime", "Part", "job_time", "run_for"]
