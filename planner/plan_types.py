@@ -89,8 +89,8 @@ class Plan:
     parameters: Parameters
     footprint: Footprint
     limits: Limits | None
-    time: StepTime | None
-    """Of an optimizer step on that card; None without one, or where a note says why it is not known."""
-    job: JobTime | None
-    """Of everything that was asked for; None where no job was."""
     notes: tuple[str, ...]
+    time: StepTime | None = None
+    """Of an optimizer step on that card; None without one, or where a note says why it is not known."""
+    job: JobTime | None = None
+    """Of everything that was asked for; None where no job was."""

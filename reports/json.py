@@ -11,8 +11,10 @@ from planner.coverage import reason_not_planned
 from planner.memory.ledger import Interval, Ledgers
 from planner.plan_types import Plan, Suggestion
 from planner.time.step_time import StepTime
+from reports.dataset import dataset_json
 
 if TYPE_CHECKING:
+    from planner.dataset import LengthProfile
     from planner.explain import Explanation
     from planner.job import JobTime
     from pricing.plan_quotes import PlanQuotes
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
     from profiler.simulate.types import Simulation
 
 
-def to_json(plan: Plan, suggestions: Sequence[Suggestion], quotes: PlanQuotes | None = None) -> dict[str, object]:
+def to_json(
+    plan: Plan,
+    suggestions: Sequence[Suggestion],
+    quotes: PlanQuotes | None = None,
+    lengths: LengthProfile | None = None,
+) -> dict[str, object]:
     """The plan; sizes in bytes, money as text. What needs a card is None without one."""
     memory = plan.memory
     return {
@@ -34,6 +41,7 @@ def to_json(plan: Plan, suggestions: Sequence[Suggestion], quotes: PlanQuotes | 
         "footprint": asdict(plan.footprint),
         "limits": asdict(plan.limits) if plan.limits else None,
         "time": time_json(plan.time, plan.job) if plan.time else None,
+        "dataset": dataset_json(lengths, plan.run.sequence_length) if lengths else None,
         "offers": [quote_json(quoted) for quoted in quotes.of_card] if quotes else None,
         "cheaper": [quote_json(quoted) for quoted in quotes.elsewhere] if quotes else None,
         "suggestions": [asdict(suggestion) for suggestion in suggestions],

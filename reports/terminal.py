@@ -11,6 +11,7 @@ from planner.units import format_bytes
 from reports.advice import advice_section
 from reports.assumptions import assumptions_section
 from reports.bar import bar_section
+from reports.dataset import dataset_section
 from reports.figures import columns, gib, gib_number
 from reports.ledger_table import ledger_section
 from reports.offers import offers_section
@@ -20,10 +21,17 @@ from reports.time import time_section
 from reports.verdict import verdict_section
 
 if TYPE_CHECKING:
+    from planner.dataset import LengthProfile
     from pricing.plan_quotes import PlanQuotes
 
 
-def plan_text(plan: Plan, suggestions: Sequence[Suggestion], page: Page, quotes: PlanQuotes | None = None) -> str:
+def plan_text(
+    plan: Plan,
+    suggestions: Sequence[Suggestion],
+    page: Page,
+    quotes: PlanQuotes | None = None,
+    lengths: LengthProfile | None = None,
+) -> str:
     """The whole view of a plan, within the page's width."""
     advice = advice_section(plan, suggestions, page)
     urgent = plan.verdict in ("tight", "does_not_fit")
@@ -35,6 +43,7 @@ def plan_text(plan: Plan, suggestions: Sequence[Suggestion], page: Page, quotes:
         _levels(plan, page),
         _limits(plan.run, plan.limits, page) if plan.limits else [],
         time_section(plan, page),
+        dataset_section(lengths, plan.run.sequence_length, page) if lengths else [],
         offers_section(plan, quotes, page),
         _footprint(plan.run, plan.footprint, page),
         [] if urgent else advice,

@@ -108,12 +108,12 @@ def _plan(training: TrainingRun, card: Gpu | str | None, job: Job | None, as_jso
     if as_json:
         from reports.json import to_json
 
-        write_json(to_json(planned, advice, quotes))
+        write_json(to_json(planned, advice, quotes, job.lengths if job else None))
     else:
         from reports.page import page_of
         from reports.terminal import plan_text
 
-        write(plan_text(planned, advice, page_of(sys.stdout), quotes))
+        write(plan_text(planned, advice, page_of(sys.stdout), quotes, job.lengths if job else None))
     return planned
 
 

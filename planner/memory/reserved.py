@@ -166,10 +166,7 @@ def _head(head: HeadProfile, batch: int, sequence: int) -> Held:
 
 def useless_of(profile: RunProfile, batch: int, sequence: int) -> float:
     """The share of the saved activations' memory that gradients cannot fill: as many go in as fit into each piece."""
-    by_size: Counter[int] = Counter()
-    for tensor in profile.trained.tensors:
-        by_size[tensor.elements * DTYPE_BYTES[tensor.dtype]] += tensor.count
-    gradient = max(by_size, key=lambda size: size * by_size[size])
+    gradient = gradient_size(profile)
     whole = filled = 0.0
     for _, count, block in profile.step.blocks:
         for _, rows, columns, dtype in block.saved:
@@ -177,3 +174,11 @@ def useless_of(profile: RunProfile, batch: int, sequence: int) -> float:
             whole += count * piece
             filled += count * (piece // gradient) * gradient
     return 1 - filled / whole if whole else 0.0
+
+
+def gradient_size(profile: RunProfile) -> int:
+    """Bytes of the gradients that are most of all gradients' memory."""
+    by_size: Counter[int] = Counter()
+    for tensor in profile.trained.tensors:
+        by_size[tensor.elements * DTYPE_BYTES[tensor.dtype]] += tensor.count
+    return max(by_size, key=lambda size: size * by_size[size])

@@ -46,7 +46,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "adamw_torch": TorchOptimizer(states=2, step="cpu", copies=1, passes=19),
     "adamw_torch_fused": TorchOptimizer(states=2, step="device", copies=0, passes=7),
     "sgd": TorchOptimizer(states=0, step="none", copies=0, passes=3),
-    "adagrad": TorchOptimizer(states=1, step="cpu", copies=2, passes=15),
+    "adagrad": TorchOptimizer(states=1, step="cpu", copies=2, passes=14),
     "rmsprop": TorchOptimizer(states=1, step="cpu", copies=1, passes=14),
     "adafactor": Adafactor(),
     "adamw_bnb_8bit": BnbOptimizer(states=2, bits=8),

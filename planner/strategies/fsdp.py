@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
@@ -91,10 +92,7 @@ class FullyShardedDataParallel(Strategy):
         Adapters are not said to be: between its passes an adapter's layer has its float32 share for a weight, which is
         what PEFT casts the layer's input to, so that each layer makes and saves a 16-bit copy of its own.
         """
-        dtype = AUTOCAST.get(run.mixed_precision)
-        if dtype is None or run.quantization != "none":
-            return run
-        return run.replace(base_dtype=dtype, mixed_precision=run.mixed_precision)
+        return _computed(run)
 
     def weights(self, architecture: Architecture, run: TrainingRun, whole: BaseWeights) -> BaseWeights:
         """A share of all parameters, and all of what is none of them. Each unit comes onto the card whole, and is there
@@ -214,6 +212,14 @@ def _in_reentrant_checkpoint(architecture: Architecture, run: TrainingRun) -> bo
         return False
     since = (4, 52) if architecture.model_type in SELF_CHECKPOINTED_IN_4_52 else (4, 53)
     return major_minor(run.transformers_version) < since
+
+
+@lru_cache(maxsize=128)
+def _computed(run: TrainingRun) -> TrainingRun:
+    dtype = AUTOCAST.get(run.mixed_precision)
+    if dtype is None or run.quantization != "none":
+        return run
+    return run.replace(base_dtype=dtype, mixed_precision=run.mixed_precision)
 
 
 def _prefetches(architecture: Architecture, run: TrainingRun) -> bool:

@@ -9,8 +9,8 @@ from planner.time.rates import Efficiency
 from planner.time.step_time import Term
 from planner.units import GB
 
-PCIE_GB_S = {"3.0": 16.0, "4.0": 32.0, "5.0": 64.0}
-"""Of 16 lanes, one direction, by generation."""
+PCIE_GB_S = {"3.0": 16.0, "4.0": 32.0, "5.0": 64.0, "6.0": 128.0, "NVLink-C2C to CPU": 450.0}
+"""Of 16 lanes, one direction, by generation; of what joins the card to NVIDIA's own CPU."""
 
 WHOLE = ("none", "ddp")
 """Strategies in which each card has all weights and updates them all."""
@@ -75,5 +75,5 @@ def link_rate(gpu: Gpu, shares: Efficiency) -> float:
 
 def pcie_rate(gpu: Gpu, shares: Efficiency) -> float:
     """Bytes per second between host and card."""
-    generation = gpu.pcie.split(" ")[0]
-    return PCIE_GB_S.get(generation, PCIE_GB_S["4.0"]) * GB * shares.link
+    generation, _, lanes = gpu.pcie.partition(" x")
+    return PCIE_GB_S.get(generation, PCIE_GB_S["4.0"]) * int(lanes or 16) / 16 * GB * shares.link

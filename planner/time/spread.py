@@ -7,6 +7,7 @@ without the source of the run.
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,13 +35,15 @@ class Width:
     basis: str
 
 
-def spread(gpu: Gpu, rates: Rates, run: TrainingRun) -> tuple[float, float, float, str]:
+def spread(
+    gpu: Gpu, rates: Rates, run: TrainingRun, widths: Mapping[str, Width] | None = None
+) -> tuple[float, float, float, str]:
     """Factors of the step time at the low and at the high end, their coverage, and what they stand on.
 
     A card whose generation has records takes theirs; another one takes the widest, and so does one whose own matrix
-    products nobody has measured.
+    products nobody has measured. widths: others than those of data/spread.csv.
     """
-    widths = _widths()
+    widths = _widths() if widths is None else widths
     width = widths.get(SEVERAL if run.num_gpus > 1 else gpu.architecture, widths[OTHER])
     if not rates.measured:
         width = max((width, widths[OTHER]), key=lambda width: width.high)

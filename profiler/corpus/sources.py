@@ -26,12 +26,12 @@ class Source:
     """Tokens of its longest batch, fitted: one unknown for all its rows that saw the same batches."""
     longest_batch_of: str
     """The `seq_note` of those rows."""
-    mean_tokens: int | None
-    """Tokens of a sample on average, where it publishes that instead of a length: what its speeds go by."""
     url: str
     commit: str
     """Of the repository, where the evidence was read."""
     evidence: str
+    mean_tokens: int | None = None
+    """Tokens of a sample on average, where it publishes that instead of a length: what its speeds go by."""
 
 
 @cache
