@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from planner.catalogue import find_gpu
+from planner.catalogue import find_gpu, list_gpus
 from planner.errors import Abstention
 from planner.plan_types import Plan
+from planner.run import TrainingRun
 from planner.strategies.communicators import usable_bytes
 from planner.time.explain import explain_time
 from planner.time.step_time import StepTime
@@ -40,8 +41,8 @@ def plan_quotes(plan: Plan, offers: Sequence[Offer], today: date, limit: int = 3
     if plan.gpu is None or plan.time is None:
         return None
     count = plan.gpu.count
-    hours = _hours(plan, plan.time)
-    own = _quotes(plan, offers, plan.gpu.name, hours, today, limit)
+    run, here = _at_mean_length(plan, plan.time)
+    own = _quotes(plan, offers, plan.gpu.name, _hours(plan, here, here), today, limit)
     least = own[0].usd if own else None
     other: list[Quote] = []
     for name in sorted({offer.gpu for offer in offers if offer.gpu and offer.gpu_count >= count}):
@@ -53,28 +54,44 @@ def plan_quotes(plan: Plan, offers: Sequence[Offer], today: date, limit: int = 3
         ):
             continue
         try:
-            step = explain_time(plan.run, gpu)
+            step = explain_time(run, gpu)
         except Abstention:
             continue
-        found = _quotes(plan, offers, name, _hours(plan, step), today, 1)
+        found = _quotes(plan, offers, name, _hours(plan, step, here), today, 1)
         if found and (least is None or found[0].usd < least):
             other.append(found[0])
     other.sort(key=lambda quoted: quoted.usd)
     return PlanQuotes(own, tuple(other[:limit]), None if plan.job else MILLION)
 
 
-def _hours(plan: Plan, step: StepTime) -> Hours:
-    """Low, expected and high hours of the plan's job (or of a million tokens) where a step takes as long as `step`."""
-    if plan.job is None or plan.time is None:
-        seconds_per_step = MILLION / step.tokens / 3600
-        return step.low_s * seconds_per_step, step.step_s * seconds_per_step, step.high_s * seconds_per_step
+def _at_mean_length(plan: Plan, step: StepTime) -> tuple[TrainingRun, StepTime]:
+    """The run with batches as long as the job's are on average, where cards are compared, and its step on this card.
+
+    step: that of the plan, which stands for it on a card of the user's own.
+    """
+    if plan.job is None or plan.gpu is None or all(plan.gpu.name != gpu.name for gpu in list_gpus()):
+        return plan.run, step
+    length = round(plan.job.padded_tokens / (plan.job.examples * plan.job.epochs)) if not plan.run.packing else 0
+    if not 0 < length < plan.run.sequence_length:
+        return plan.run, step
+    run = plan.run.replace(sequence_length=length)
+    return run, explain_time(run, find_gpu(plan.gpu.name).gpu)
+
+
+def _hours(plan: Plan, step: StepTime, here: StepTime) -> Hours:
+    """Low, expected and high hours of the plan's job (or of a million tokens) where a step takes as long as `step`.
+
+    here: what it takes on the planned card. All of the job's training is taken to be slower by the ratio of the two.
+    """
+    if plan.job is None:
+        hours_per_second = MILLION / step.tokens / 3600
+        return step.low_s * hours_per_second, step.step_s * hours_per_second, step.high_s * hours_per_second
     low, high = plan.job.hours_interval
     training = plan.job.part("training")
-    slower = step.step_s / plan.time.step_s
     return (
-        low + training.low_s / 3600 * (slower * step.low_s / step.step_s * plan.time.step_s / plan.time.low_s - 1),
-        plan.job.hours + training.seconds / 3600 * (slower - 1),
-        high + training.high_s / 3600 * (slower * step.high_s / step.step_s * plan.time.step_s / plan.time.high_s - 1),
+        low + training.low_s / 3600 * (step.low_s / here.low_s - 1),
+        plan.job.hours + training.seconds / 3600 * (step.step_s / here.step_s - 1),
+        high + training.high_s / 3600 * (step.high_s / here.high_s - 1),
     )
 
 

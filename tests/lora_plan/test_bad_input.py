@@ -167,8 +167,8 @@ def test_an_unknown_architecture_is_an_abstention(tmp_path: Path) -> None:
     assert "rwkv" in str(error["message"])
 
 
-def test_several_cards_are_an_abstention_yet() -> None:
-    error = refused_in_json(call(*LLAMA, "--gpus", "2", "--json"))
+def test_a_strategy_in_no_table_is_an_abstention() -> None:
+    error = refused_in_json(call(*LLAMA, "--gpus", "2", "--strategy", "zero3", "--json"))
     assert error["kind"] == "abstained"
 
 

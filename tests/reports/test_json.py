@@ -77,7 +77,10 @@ def test_a_simulation_under_the_names_of_a_plan() -> None:
     both = reconcile([estimate.memory, simulation.memory])
     data = json.loads(json.dumps(simulation_json(simulation, both)))
     plan = json.loads(json.dumps(to_json(estimate, ())))
-    assert set(plan) - set(data) == {"footprint", "limits", "suggestions"}
+    assert set(plan) - set(data) == {
+        *("footprint", "limits", "suggestions"),
+        *("time", "dataset", "offers", "cheaper"),
+    }
     assert set(data["memory"]) == set(plan["memory"])
     assert data["memory"]["interval_bytes"] is None
     assert data["memory"]["basis"] == "simulation"
