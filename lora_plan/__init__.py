@@ -6,23 +6,44 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from planner.errors import Abstention, InputError
+    from planner.job import Job
     from planner.plan import plan
     from planner.plan_types import Plan
     from planner.run import TrainingRun
+    from pricing.recommend import recommend
+    from pricing.recommendation import Recommendation
+    from pricing.wishes import Wishes
     from profiler.simulate.simulate import simulate
     from profiler.simulate.types import Simulation
 
 __version__ = "0.1.0"
 
-__all__ = ["Abstention", "InputError", "Plan", "Simulation", "TrainingRun", "__version__", "plan", "simulate"]
+__all__ = [
+    "Abstention",
+    "InputError",
+    "Job",
+    "Plan",
+    "Recommendation",
+    "Simulation",
+    "TrainingRun",
+    "Wishes",
+    "__version__",
+    "plan",
+    "recommend",
+    "simulate",
+]
 
 _MODULES = {
     "Abstention": "planner.errors",
     "InputError": "planner.errors",
+    "Job": "planner.job",
     "Plan": "planner.plan_types",
+    "Recommendation": "pricing.recommendation",
     "Simulation": "profiler.simulate.types",
     "TrainingRun": "planner.run",
+    "Wishes": "pricing.wishes",
     "plan": "planner.plan",
+    "recommend": "pricing.recommend",
     "simulate": "profiler.simulate.simulate",
 }
 

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from lora_plan.arguments import command, flags_of, lacks_value
-from lora_plan.commands import catalogue, gpus, models, plan, prices, simulate, validate
+from lora_plan.commands import catalogue, gpus, models, plan, prices, recommend, simulate, sweep, validate
 from lora_plan.errors import UsageError
 
 # typer carries its own copy of click, or in older versions depends on click: its base class is either's
@@ -21,6 +21,8 @@ _TYPER_USAGE_ERROR = next(
 
 _COMMANDS = (
     (simulate, simulate.OPTIONS, ""),
+    (recommend, recommend.OPTIONS, ""),
+    (sweep, sweep.OPTIONS, ""),
     (validate, validate.OPTIONS, ""),
     (models, catalogue.OPTIONS, "QUERY"),
     (gpus, catalogue.OPTIONS, "QUERY"),
@@ -64,7 +66,7 @@ def _usage_error(error: Any, argv: Sequence[str]) -> UsageError:
         return UsageError(f"{error.format_message().rstrip('.')}; see `lora-plan --help`")
     if hasattr(error, "possibilities"):
         return _unknown_option(_as_typed(flag, argv), error.ctx)
-    options = (*plan.OPTIONS, *simulate.OPTIONS, *validate.OPTIONS, *prices.OPTIONS)
+    options = (*plan.OPTIONS, *(option for _, options, _ in _COMMANDS for option in options))
     if any(option.metavar and option.flag == flag for option in options):
         return lacks_value(flag)
     return UsageError(f"option '{flag}' is a switch; write it without a value")

@@ -23,6 +23,8 @@ from reports.page import Page
 USAGE = (
     ("lora-plan [OPTIONS]", "does it fit, and where does every byte go?"),
     ("lora-plan simulate [OPTIONS]", "the same from the real stack, without a GPU"),
+    ("lora-plan recommend [OPTIONS]", "the cheapest and fastest ways to do a job"),
+    ("lora-plan sweep [OPTIONS]", "all of them as a CSV or Parquet file"),
     ("lora-plan validate [OPTIONS]", "how far both are off on measured runs"),
     ("lora-plan models [QUERY]", "the models that are known by name"),
     ("lora-plan gpus [QUERY]", "the cards that are known by name"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lora_plan.arguments import Arguments
@@ -42,17 +44,32 @@ def given_run(arguments: Arguments) -> GivenRun:
 
 def run_of(given: GivenRun) -> TrainingRun:
     """The validated run: flags over the file's fields. Raises `InputError` naming the flag or the file."""
+    with naming_flags(given):
+        return TrainingRun(**fields_of(given))
+
+
+def fields_of(given: GivenRun) -> dict[str, object]:
+    """What was said of a run, not validated yet: flags over the file's fields. Raises `InputError`."""
     from_file = _file_fields(given.run_file) if given.run_file is not None else {}
-    flags = {name: _value(name, value) for name, value in given.fields.items()} | _precision(given)
+    return from_file | _flag_fields(given)
+
+
+@contextmanager
+def naming_flags(given: GivenRun) -> Generator[None]:
+    """Errors about a field raised within name the flag, or the file that has it."""
     try:
-        return TrainingRun(**(from_file | flags))
+        yield
     except InputError as error:
         message = str(error)
-        if error.field in from_file and error.field not in flags:
+        if given.run_file is not None and error.field in _file_fields(given.run_file).keys() - _flag_fields(given):
             message = f"{given.run_file}: {message}"
         elif error.field in FLAGS and message.startswith(f"{error.field} "):
             message = FLAGS[error.field] + message.removeprefix(error.field)
         raise InputError(message, field=error.field) from None
+
+
+def _flag_fields(given: GivenRun) -> dict[str, object]:
+    return {name: _value(name, value) for name, value in given.fields.items()} | _precision(given)
 
 
 def number(text: str, flag: str, wanted: str) -> float:

@@ -19,19 +19,21 @@ from planner.errors import InputError
 
 if TYPE_CHECKING:
     from profiler.corpus.record import Record
+    from profiler.speed.score import SpeedScore
     from profiler.validate.score import Score
     from profiler.validate.scoreboard import Board
 
 NAME = "validate"
 HELP = (
-    "Predicts runs whose memory was measured, the project's collection of published ones unless --corpus names "
-    "others, and prints how far off the predictions are: by level and source, with what they abstain from and why. "
+    "Predicts runs whose memory or speed was measured, the project's collection of published ones unless --corpus "
+    "names others, and prints how far off the predictions are: by level and source, with what they abstain from and "
+    "why; for speeds also what would be said of each row if its source had never been seen. "
     "A corpus is a CSV file with a run a line; profiler/corpus/README.md of the project says what its columns mean."
 )
 
 NOT_MET = 1
 VALIDATION, OUTPUT = "Validation", "Output"
-PLAN = "plan"
+PLAN, SPEED = "plan", "speed"
 LONG = 1000
 """Rows from which estimates take so long that a bar is due."""
 
@@ -44,7 +46,13 @@ OPTIONS = (
         "NAME",
         "plan: the formulas; simulate: the real training stack on fake tensors, seconds a row. [default: plan]",
     ),
-    Option("level", "--level", VALIDATION, "NAME", "Only rows measured at this level, such as allocated or reserved."),
+    Option(
+        "level",
+        "--level",
+        VALIDATION,
+        "NAME",
+        "Only rows measured at this level, such as allocated or reserved; speed: only speeds.",
+    ),
     Option("worst", "--worst", OUTPUT, "N", "Explain the N rows that the engine is furthest off on."),
     Option("json", "--json", OUTPUT, "", "Print JSON, with every row; sizes are in bytes."),
     Option("check", "--check", OUTPUT, "", "Exit with status 1 where figures are worse than the committed scoreboard."),
@@ -63,21 +71,33 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
     files, level = arguments.texts("corpus"), arguments.text("level")
     if files and arguments.on("check"):
         raise UsageError("--check is about the project's own corpus; leave out --corpus", field="check")
-    records, paths = _records(files, level)
+    wanted = None if level is None else level.strip().lower()
+    if wanted == SPEED and engine != PLAN:
+        raise InputError(f"--level {SPEED} is about the plan: the engine {engine} predicts no speeds", field="level")
+    paths = [Path(file) for file in files]
+    timed = _with_speed(paths, asked=wanted == SPEED) if engine == PLAN and wanted in (None, SPEED) else []
+    records = [] if wanted == SPEED else _records(paths, level, but={record.id for record in timed})
     # before simulations, which take minutes
-    committed = _committed(engine, level) if arguments.on("check") else None
+    committed = _committed(engine, wanted) if arguments.on("check") else None
     scores = _scores(records, engine, shown=not arguments.on("json"))
-    summary, explained = summarize(scores), worst(records, scores, count)
-    regressions = _worse(committed, scores) if committed is not None else None
+    speeds = _speeds(timed)
+    summary = summarize(scores)
+    explained = worst(records, scores, count)
+    regressions = _worse(committed, scores, speeds) if committed is not None else None
     if arguments.on("json"):
         from reports.validation_json import validation_json
 
-        write_json(validation_json(engine, paths, scores, summary, explained, regressions))
+        corpus = [str(path) for path in paths] or _own(timed)
+        write_json(validation_json(engine, corpus, scores, summary, explained, regressions, speeds or None))
     else:
+        from profiler.speed.summary import summarize_speeds
         from reports.page import page_of
         from reports.validation import validation_text
+        from reports.validation_speeds import furthest
 
-        write(validation_text(engine, summary, explained, regressions, page_of(sys.stdout)))
+        of_speeds = summarize_speeds(speeds) if speeds else None
+        far = furthest(speeds, count) if wanted == SPEED or not records else []
+        write(validation_text(engine, summary, explained, regressions, page_of(sys.stdout), of_speeds, far))
     return NOT_MET if regressions else 0
 
 
@@ -108,22 +128,51 @@ def _count(arguments: Arguments) -> int:
     return int(digits)
 
 
-def _records(files: Sequence[str], level: str | None) -> tuple[list[Record], list[str]]:
-    """The records of all files that were measured at `level`, and the files' paths."""
+def _records(files: Sequence[Path], level: str | None, but: set[str]) -> list[Record]:
+    """The records of all files that were measured at `level`; those named in `but` only if they have a peak."""
     from profiler.corpus.record import CORPUS, read_records
 
-    paths = [Path(file) for file in files] or [CORPUS]
-    records = [record for path in paths for record in read_records(path)]
-    if level is not None:
-        found = list(dict.fromkeys(record.level for record in records if record.level))
-        wanted = level.strip().lower()
-        records = [record for record in records if record.level and record.level.lower() == wanted]
-        if not records:
-            from planner.run.wording import shown
+    records = [record for path in files or [CORPUS] for record in read_records(path)]
+    if level is None:
+        return [record for record in records if record.peak_bytes is not None or record.id not in but]
+    found = list(dict.fromkeys(record.level for record in records if record.level))
+    wanted = level.strip().lower()
+    records = [record for record in records if record.level and record.level.lower() == wanted]
+    if not records:
+        from planner.run.wording import shown
 
-            there = f"they are at {', '.join(found[:10])}" if found else "none says its level"
-            raise InputError(f"--level: no run was measured at {shown(level)}; {there}", field="level")
-    return records, [str(path) for path in paths]
+        there = f"they are at {', '.join(found[:10])}" if found else "none says its level"
+        raise InputError(f"--level: no run was measured at {shown(level)}; {there}", field="level")
+    return records
+
+
+def _with_speed(files: Sequence[Path], *, asked: bool) -> list[Record]:
+    """The records of all files with a speed; those of the project where there are no files."""
+    from profiler.corpus.record import read_records
+    from profiler.speed.runs import published, with_speed
+
+    found = with_speed(record for path in files for record in read_records(path)) if files else list(published())
+    if asked and not found:
+        raise InputError(
+            f"--level {SPEED}: no run has a speed; give tokens_per_s_per_gpu or step_s of some", field="level"
+        )
+    return found
+
+
+def _speeds(records: Sequence[Record]) -> list[SpeedScore]:
+    if not records:
+        return []
+    from profiler.speed.score import score_speeds
+
+    return score_speeds(records)
+
+
+def _own(timed: Sequence[Record]) -> list[str]:
+    """The project's own files that were read."""
+    from profiler.corpus.record import CORPUS
+    from profiler.speed.runs import SPEEDS
+
+    return [str(CORPUS), *([str(SPEEDS)] if timed else [])]
 
 
 def _scores(records: Sequence[Record], engine: str, *, shown: bool) -> list[Score]:
@@ -145,10 +194,10 @@ def _committed(engine: str, level: str | None) -> Board:
     from profiler.validate.scoreboard import read_board
 
     board = read_board(engine)
-    return board if level is None else board.at(level.strip().lower())
+    return board if level is None else board.at(level)
 
 
-def _worse(committed: Board, scores: Sequence[Score]) -> list[str]:
+def _worse(committed: Board, scores: Sequence[Score], speeds: Sequence[SpeedScore]) -> list[str]:
     from profiler.validate.scoreboard import board_of, compare
 
-    return compare(committed, board_of(scores))
+    return compare(committed, board_of(scores, speeds))

@@ -11,7 +11,20 @@ import pytest
 import lora_plan
 from tests.lora_plan.cli import ROOT
 
-NAMES = ["Abstention", "InputError", "Plan", "Simulation", "TrainingRun", "__version__", "plan", "simulate"]
+NAMES = [
+    "Abstention",
+    "InputError",
+    "Job",
+    "Plan",
+    "Recommendation",
+    "Simulation",
+    "TrainingRun",
+    "Wishes",
+    "__version__",
+    "plan",
+    "recommend",
+    "simulate",
+]
 
 
 def test_the_public_names_are_these_and_no_others() -> None:
@@ -21,19 +34,27 @@ def test_the_public_names_are_these_and_no_others() -> None:
 
 def test_each_name_is_that_of_its_own_module() -> None:
     from planner.errors import Abstention, InputError
+    from planner.job import Job
     from planner.plan import plan
     from planner.plan_types import Plan
     from planner.run import TrainingRun
+    from pricing.recommend import recommend
+    from pricing.recommendation import Recommendation
+    from pricing.wishes import Wishes
     from profiler.simulate.simulate import simulate
     from profiler.simulate.types import Simulation
 
     for name, value in {
         "Abstention": Abstention,
         "InputError": InputError,
+        "Job": Job,
         "Plan": Plan,
+        "Recommendation": Recommendation,
         "Simulation": Simulation,
         "TrainingRun": TrainingRun,
+        "Wishes": Wishes,
         "plan": plan,
+        "recommend": recommend,
         "simulate": simulate,
     }.items():
         assert getattr(lora_plan, name) is value

@@ -16,6 +16,7 @@ import pytest
 from lora_plan.__main__ import main
 from lora_plan.commands.validate import OPTIONS
 from profiler.corpus.record import CORPUS, Record
+from profiler.speed.runs import SPEEDS, published
 from profiler.validate.score import Score
 from profiler.validate.scoreboard import Board, board_of
 from tests.lora_plan.cli import call
@@ -68,7 +69,7 @@ def test_json_has_every_row() -> None:
     outcome = call("validate", "--json")
     data = json.loads(outcome.out)
     assert (outcome.status, outcome.err) == (0, "")
-    assert (data["engine"], data["corpus"]) == ("plan", [str(CORPUS)])
+    assert (data["engine"], data["corpus"]) == ("plan", [str(CORPUS), str(SPEEDS)])
     assert [row["id"] for row in data["rows"]] == [row["id"] for row in ROWS]
     for row in data["rows"]:
         assert (row["predicted"] is None) == (row["error"] is None) == (row["reason"] is not None)
@@ -97,6 +98,51 @@ def test_one_level_alone() -> None:
     data = json.loads(call("validate", "--level", "Allocated", "--json").out)
     assert {row["level"] for row in data["rows"]} == {"allocated"}
     assert len(data["rows"]) == sum(row["level"] == "allocated" for row in ROWS)
+
+
+def test_speeds_stand_below_peaks() -> None:
+    text = call("validate").out
+    assert f"\n\nSpeeds beside {len(published())} measured ones: " in text
+    assert "\n  each row by the other sources alone\n    fms-acceleration " in text
+    assert "Speeds" not in call("validate", "--level", "allocated").out
+
+
+def test_speeds_alone() -> None:
+    outcome = call("validate", "--level", "Speed", "--worst", "1")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out.startswith("Speeds beside ")
+    assert "\n1. " in outcome.out and "a step as predicted: " in outcome.out
+    data = json.loads(call("validate", "--level", "speed", "--json").out)
+    assert data["rows"] == [] and len(data["speeds"]["rows"]) == len(published())
+    for row in data["speeds"]["rows"]:
+        assert (row["predicted_tokens_per_s"] is None) == (row["error"] is None) == (row["reason"] is not None)
+        # every row of the project's own that is predicted is also held out
+        assert (row["error"] is None) == (row["held_out_error"] is None)
+
+
+def test_a_speed_of_ones_own(tmp_path: Path) -> None:
+    timed = FULL | {"tokens_per_s_per_gpu": "3000", "peak_bytes": "", "level": ""}
+    data = json.loads(call("validate", "--corpus", write(tmp_path / "a.csv", timed), "--json").out)
+    [row] = data["speeds"]["rows"]
+    assert row["measured_tokens_per_s"] == 3000
+    assert row["error"] == pytest.approx(row["predicted_tokens_per_s"] / 3000 - 1)
+    assert (row["held_out_error"], data["speeds"]["summary"]["held_out"], data["rows"]) == (None, [], [])
+    both = write(tmp_path / "b.csv", FULL | {"step_s": "5.5"})
+    data = json.loads(call("validate", "--corpus", both, "--json").out)
+    assert data["speeds"]["rows"][0]["measured_tokens_per_s"] == pytest.approx(4 * 4096 / 5.5)
+    assert len(data["rows"]) == 1
+
+
+def test_a_file_without_speeds_has_no_table_of_them(mine: str) -> None:
+    assert "Speeds" not in call("validate", "--corpus", mine).out
+    assert json.loads(call("validate", "--corpus", mine, "--json").out)["speeds"] is None
+    assert "no run has a speed" in refused(call("validate", "--corpus", mine, "--level", "speed"))
+
+
+def test_speed_can_be_checked_alone() -> None:
+    outcome = call("validate", "--level", "speed", "--check")
+    assert outcome.status == 0
+    assert outcome.out.endswith("\nNo worse than the committed scoreboard\n")
 
 
 def test_the_worst_rows_are_explained() -> None:
@@ -167,6 +213,7 @@ BAD = {
     "a folder": (("--corpus", "."), "corpus", "'.'"),
     "another engine": (("--engine", "simulat"), "engine", "did you mean 'simulate'"),
     "no engine": (("--engine", ""), "engine", "--engine must be plan or simulate"),
+    "speeds of an engine without": (("--level", "speed", "--engine", "simulate"), "level", "predicts no speeds"),
     "a level of no row": (("--level", "vram"), "level", "no run was measured at 'vram'; they are at allocated"),
     "no rows to explain": (("--worst", "0"), "worst", "--worst must be a whole number from 1, not '0'"),
     "a share of the rows": (("--worst", "1.5"), "worst", "not '1.5'"),

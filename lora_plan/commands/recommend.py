@@ -1,0 +1,87 @@
+"""`lora-plan recommend`: the cheapest and fastest ways to do a job that fit."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from lora_plan.arguments import Arguments, Option
+from lora_plan.commands.catalogue import helped
+from lora_plan.job_options import JOB_OPTIONS, job_of
+from lora_plan.options import GivenRun, fields_of, given_run, naming_flags
+from lora_plan.output import write, write_json
+from lora_plan.run_options import GPU, METHOD, RUN_OPTIONS
+from lora_plan.wishes import WISH_OPTIONS, wishes_of
+
+if TYPE_CHECKING:
+    from pricing.wishes import Wishes
+
+NAME = "recommend"
+HELP = (
+    "Searches cards, their number, methods, micro-batches, checkpointing, optimizers, kernels and offers for the ways "
+    "to do a job that nothing beats in both time and cost. What you give of a run is kept; the rest is searched."
+)
+NOT_MET = 1
+
+SEARCH_OPTIONS = (
+    *(option for option in RUN_OPTIONS if option.panel not in (GPU, METHOD)),
+    Option(
+        "method",
+        "--method",
+        METHOD,
+        "NAME",
+        "Such as qlora; may be given again. [default: full, lora, qlora, int8-lora]",
+        repeated=True,
+    ),
+    *(option for option in RUN_OPTIONS if option.panel == METHOD and option.name != "method"),
+    *JOB_OPTIONS,
+    *WISH_OPTIONS,
+)
+"""The options of a search, in `recommend` and in `sweep`."""
+
+OPTIONS = (
+    *SEARCH_OPTIONS,
+    Option("json", "--json", "Output", "", "Print JSON; sizes are in bytes, dollars are text."),
+    Option("help", "--help", "Output", "", "Print this."),
+)
+
+
+def run(ctx: typer.Context, arguments: Arguments) -> int:
+    """Recommend ways to do the job that the options describe; gives the exit status."""
+    if helped(ctx, arguments):
+        return 0
+    wishes = wishes_of(arguments)
+    given = given_search(arguments)
+    fields = search_fields(given, wishes)
+    as_json = arguments.on("json")
+    job = job_of(arguments, bar=not as_json)
+    from pricing.recommend import recommend
+
+    with naming_flags(given):
+        found = recommend(fields, job, wishes)
+    if as_json:
+        from reports.recommend_json import recommendation_json
+
+        write_json(recommendation_json(found))
+    else:
+        from reports.page import page_of
+        from reports.recommend import recommendation_text
+
+        write(recommendation_text(found, page_of(sys.stdout)))
+    return 0 if found.frontier else NOT_MET
+
+
+def given_search(arguments: Arguments) -> GivenRun:
+    """What was said of a run, but for its methods, which are wishes."""
+    return given_run(Arguments(arguments | {"method": None}))
+
+
+def search_fields(given: GivenRun, wishes: Wishes) -> dict[str, object]:
+    """Fields of the run that are kept. Raises `InputError`."""
+    fields = fields_of(given)
+    if wishes.methods:
+        # a flag goes before the file
+        fields.pop("method", None)
+    return fields
