@@ -26,6 +26,13 @@ def test_the_plan_it_shows_is_what_its_command_prints(monkeypatch: pytest.Monkey
     assert call(*PLAN).out.rstrip() == shown[1]
 
 
+def test_the_recommendation_it_shows_is_what_its_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("lora_plan.today.today", lambda: WRITTEN)
+    command, shown = re.findall(r"`lora-plan (recommend [^`]*)`:\n\n```text\n(.*?)\n```", README, re.DOTALL)[0]
+    assert call(*command.split()).out.rstrip() == shown
+
+
 @pytest.mark.slow
 def test_the_simulation_it_shows_is_what_its_command_prints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COLUMNS", "80")

@@ -57,10 +57,11 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
     fields = search_fields(given, wishes)
     as_json = arguments.on("json")
     job = job_of(arguments, bar=not as_json)
+    from lora_plan.today import today
     from pricing.recommend import recommend
 
     with naming_flags(given):
-        found = recommend(fields, job, wishes)
+        found = recommend(fields, job, wishes, today=today())
     if as_json:
         from reports.recommend_json import recommendation_json
 

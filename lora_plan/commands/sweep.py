@@ -43,11 +43,12 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
     given = given_search(arguments)
     fields = search_fields(given, wishes)
     job = job_of(arguments)
+    from lora_plan.today import today
     from pricing.sweep import sweep
     from pricing.sweep_file import write_sweep
 
     with naming_flags(given):
-        rows = write_sweep(path, sweep(fields, job, wishes))
+        rows = write_sweep(path, sweep(fields, job, wishes, today=today()))
     if sys.stdout is not None:
         write(f"{rows:,} plans in {path}\n")
     return 0
