@@ -1,6 +1,6 @@
 """The page on how accurate the engines are: `python -m reports.accuracy (--write | --check)`.
 
-The plan is scored anew, which takes about a second. A simulation of every record takes minutes: the simulator's errors
+The plan is scored anew, which takes a few seconds. A simulation of every record takes minutes: the simulator's errors
 are those committed in `profiler/corpus/scoreboard.json`, which `REFRESH` writes.
 """
 
@@ -15,13 +15,16 @@ from pathlib import Path
 
 from planner.errors import InputError
 from profiler.corpus.record import CORPUS, read_records
+from profiler.speed.runs import published
+from profiler.speed.score import SpeedScore, score_speeds
+from profiler.speed.summary import summarize_speeds
 from profiler.validate.phases import PhaseScore, read_phases, score_phases
 from profiler.validate.score import Score
 from profiler.validate.scoreboard import Board, read_board
 from profiler.validate.scoring import score_records
 from profiler.whole_file import whole_file
-from reports.accuracy_page import PICTURE, WRITE, accuracy_page
-from reports.accuracy_picture import accuracy_picture, points, table, table_in
+from reports.accuracy_page import PICTURE, SPEED_PICTURE, WRITE, accuracy_page
+from reports.accuracy_picture import SPEED, accuracy_picture, points, speed_points, table, table_in
 
 FOLDER = Path(__file__).parent
 PAGE = "accuracy.md"
@@ -54,25 +57,37 @@ def _committed(row: Score, error: float | None, reason: str) -> Score:
 
 
 def write(scores: Mapping[str, Sequence[Score]], folder: Path) -> None:
-    """Write the page and its picture. Raises `InputError` and `OSError`."""
+    """Write the page and its pictures. Raises `InputError` and `OSError`."""
     for name, content in {
-        PAGE: accuracy_page(scores, phases=_phases()).encode(),
+        PAGE: _page(scores).encode(),
         PICTURE: accuracy_picture(points(scores)),
+        SPEED_PICTURE: accuracy_picture(speed_points(_speeds()), quantity=SPEED),
     }.items():
         with whole_file(folder / name) as file:
             file.write(content)
 
 
 def stale(scores: Mapping[str, Sequence[Score]], folder: Path) -> list[str]:
-    """The names of those of the two files that are missing or not of these scores."""
-    page, picture = (
-        path.read_text(encoding="utf-8") if path.exists() else "" for path in (folder / PAGE, folder / PICTURE)
+    """The names of those of the three files that are missing or not of these scores."""
+    page, picture, speeds = (
+        path.read_text(encoding="utf-8") if path.exists() else ""
+        for path in (folder / PAGE, folder / PICTURE, folder / SPEED_PICTURE)
     )
     current = {
-        PAGE: page == accuracy_page(scores, phases=_phases()),
+        PAGE: page == _page(scores),
         PICTURE: table_in(picture) == table(points(scores)),
+        SPEED_PICTURE: table_in(speeds) == table(speed_points(_speeds()), SPEED),
     }
     return [name for name, is_current in current.items() if not is_current]
+
+
+def _page(scores: Mapping[str, Sequence[Score]]) -> str:
+    return accuracy_page(scores, phases=_phases(), speeds=summarize_speeds(_speeds()))
+
+
+@cache
+def _speeds() -> list[SpeedScore]:
+    return score_speeds(published())
 
 
 @cache
@@ -81,10 +96,10 @@ def _phases() -> list[PhaseScore]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page and its picture, or say whether they are current: 0, or 1 where they are not."""
+    """Write the page and its pictures, or say whether they are current: 0, or 1 where they are not."""
     parser = argparse.ArgumentParser(prog="python -m reports.accuracy", description="The page on accuracy.")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--write", action="store_true", help=f"write {PAGE} and {PICTURE}")
+    what.add_argument("--write", action="store_true", help=f"write {PAGE}, {PICTURE} and {SPEED_PICTURE}")
     what.add_argument("--check", action="store_true", help="exit with 1 where they are not current")
     options = parser.parse_args(arguments)
     try:

@@ -6,15 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from planner.memory.levels import COVERAGE, widths
 from planner.memory.reserved import APART, FRESH, GAPS, LARGER_EVALUATION, UNUSED
+from planner.time.spread import COVERAGE as SPEED_COVERAGE
 from planner.units import GIB
 from profiler.corpus.sources import Source, sources
+from profiler.speed.fit import ON_ONE_CARD, ON_SEVERAL, PRIOR
+from profiler.speed.summary import ALL, SpeedFigures, SpeedSummary
 from profiler.validate.phases import PhaseScore, phase_table
 from profiler.validate.score import Score
 from profiler.validate.summary import Figures, summarize
-from reports.accuracy_picture import BAND
+from reports.accuracy_picture import BAND, SPEED
 
-PICTURE = "accuracy.svg"
-"""Lies beside the page."""
+PICTURE, SPEED_PICTURE = "accuracy.svg", "speed.svg"
+"""Lie beside the page."""
 WRITE = "python -m reports.accuracy --write"
 WORST = 10
 """Runs shown of those furthest off."""
@@ -34,6 +37,11 @@ FITTED: tuple[str, ...] = (
     "errors on the runs of this page whose settings are all stated, and on 185 other simulated runs; each source and "
     "model counts as one. `python -m profiler.validate.calibrate` says how many they hold of those held out. What a "
     "record does not state widens its interval, to what the plan says of the other runs that it may have been.",
+    f"What a training step gets of a card: {len(ON_ONE_CARD) + len(ON_SEVERAL)} of the {len(PRIOR)} constants in "
+    "`planner/time/data/efficiency.csv`, each drawn to what physics or a published measurement says of it "
+    "(`profiler/speed/fit.py`), on the scored speeds of this page, a source weighing as the square root of its runs; "
+    "and how far the intervals of a step's time reach (`planner/time/data/spread.csv`), by the errors of runs that "
+    "were predicted without their source.",
 )
 """Each constant of the formulas that is fitted, its value, and on what."""
 
@@ -53,10 +61,12 @@ def accuracy_page(
     explained: Mapping[str, str] = EXPLAINED,
     facts: Mapping[str, Source] | None = None,
     phases: Sequence[PhaseScore] = (),
+    speeds: SpeedSummary | None = None,
 ) -> str:
     """The page in Markdown, of each engine's scores of the same records. It shows `PICTURE`.
 
-    `fitted` and `explained` are sentences; `facts` are the project's own of its sources, unless given.
+    `fitted` and `explained` are sentences; `facts` are the project's own of its sources, unless given. With `speeds` it
+    shows `SPEED_PICTURE` too.
     """
     known = sources() if facts is None else facts
     named = [(name, known.get(name)) for name in _sources(scores)]
@@ -67,6 +77,7 @@ def accuracy_page(
         _figures(scores),
         _picture(scores),
         *_phases(phases),
+        *_speeds(speeds),
         "## What is abstained from",
         _abstained(scores),
         "## What is fitted",
@@ -168,6 +179,46 @@ def _phases(scores: Sequence[PhaseScore]) -> list[str]:
         "the formulas say. The releases they ran are told by what they print (`profiler/validate/phases.py`).",
         phase_table(scores),
     ]
+
+
+def _speeds(summary: SpeedSummary | None) -> list[str]:
+    if summary is None:
+        return []
+    [total] = [figures for figures in summary.shipped if figures.source is None and figures.group == ALL]
+    lines = [
+        "| predicted | source | runs | scored | median error | median abs. | 90th percentile | worst | in the "
+        f"{SPEED_COVERAGE:.0%} interval | its half width |",
+        "|---|---|" + "---:|" * 8,
+        *(_speed_line("by the other sources alone", figures) for figures in summary.held_out),
+        *(_speed_line("as shipped", figures) for figures in summary.shipped),
+    ]
+    return [
+        "## Speed",
+        f"{_count(total.rows, 'published speed')} of training steps, and what the plan says of the same runs; it has a "
+        f"time for {total.scored} of them. An error is predicted / measured tokens per second - 1: above 0 is too "
+        "fast. Constants are fitted on these very runs; *by the other sources alone* says how near they come to a "
+        "source that neither constants nor intervals know.",
+        "\n".join(lines),
+        f"![Predicted against measured tokens per second and GPU, by the other sources alone and as shipped, on "
+        f"logarithmic axes: a mark a run, the diagonal, and a band of {SPEED.band:.0%} to either side of it]"
+        f"({SPEED_PICTURE})",
+    ]
+
+
+def _speed_line(how: str, figures: SpeedFigures) -> str:
+    cells = [
+        how,
+        figures.source or figures.group,
+        str(figures.rows),
+        str(figures.scored),
+        _signed(figures.sign),
+        _percent(figures.median),
+        _percent(figures.p90),
+        _signed(figures.worst),
+        f"{figures.held} of {figures.scored}",
+        "–" if figures.half_width is None else f"±{_percent(figures.half_width)}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _abstained(scores: Mapping[str, Sequence[Score]]) -> str:

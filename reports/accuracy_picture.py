@@ -1,4 +1,4 @@
-"""A picture of predicted against measured peaks, an engine a panel.
+"""A picture of predicted against measured peaks, an engine a panel; and one of speeds.
 
 The bytes of an SVG depend on matplotlib's version, so a picture carries the table of what it shows (`drawn_in`): it is
 current where that equals the table of today's scores (`drawn`), which takes no matplotlib to find out.
@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
 
 from planner.errors import InputError
 from planner.units import GIB
+from profiler.speed.score import SpeedScore
 from profiler.validate.score import Score
 
 if TYPE_CHECKING:
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
 BAND = 0.05
 """The shaded band: as far as this share of the measurement, to either side."""
 
+
+class Quantity(NamedTuple):
+    """What the axes are of."""
+
+    name: str
+    unit: str
+    band: float
+    """The shaded band: as far as this share of the measurement, to either side."""
+
+
+PEAK = Quantity("peak", "GiB", BAND)
+SPEED = Quantity("speed", "tokens/s and GPU", 0.25)
+
 # Okabe and Ito's colours, told apart with any colour vision; one marker less than colours, so that pairs repeat late
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "^", "s", "D", "v", "P")
@@ -34,7 +48,7 @@ _LINE = "#666666"
 _DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 
 Points = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
-"""Engine -> source and level -> measured and predicted GiB of each row."""
+"""Panel (an engine) -> series (source and level) -> what was measured and predicted of each row."""
 
 
 def points(scores: Mapping[str, Sequence[Score]]) -> Points:
@@ -49,9 +63,20 @@ def points(scores: Mapping[str, Sequence[Score]]) -> Points:
     return drawn
 
 
-def table(drawn: Points) -> str:
+def speed_points(scores: Sequence[SpeedScore]) -> Points:
+    """The same of speeds: by the other sources alone, and as shipped."""
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {"by the other sources alone": {}, "as shipped": {}}
+    for row in sorted(scores, key=lambda row: (row.source, row.measured or 0)):
+        for panel, speed in zip(panels.values(), (row.held_out, row.predicted), strict=True):
+            if row.measured and speed:
+                point = (float(f"{row.measured:.4g}"), float(f"{speed.tokens_per_s:.4g}"))
+                panel.setdefault(row.source, []).append(point)
+    return panels
+
+
+def table(drawn: Points, quantity: Quantity = PEAK) -> str:
     """The points as text, which a picture of them carries."""
-    lines = [f"GiB measured and predicted, and a band of {BAND:.0%}"]
+    lines = [f"{quantity.unit} measured and predicted, and a band of {quantity.band:.0%}"]
     for engine, panel in drawn.items():
         lines += [f"{engine}: {label}: {x:g} {y:g}" for label, series in panel.items() for x, y in sorted(series)]
     return "\n".join(lines)
@@ -65,7 +90,7 @@ def table_in(svg: str) -> str:
         return ""
 
 
-def accuracy_picture(drawn: Points, kind: str = "svg") -> bytes:
+def accuracy_picture(drawn: Points, kind: str = "svg", quantity: Quantity = PEAK) -> bytes:
     """The picture as an SVG, or as a PNG; the same points give the same bytes.
 
     Raises `InputError` where there is no point, and where matplotlib is not installed.
@@ -85,13 +110,13 @@ def accuracy_picture(drawn: Points, kind: str = "svg") -> bytes:
             {"svg.hashsalt": "lora-plan", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"], "font.size": 9}
         )
         figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
-        _draw(drawn, figure)
-        metadata = {"Date": None, "Description": table(drawn)} if kind == "svg" else {"Software": None}
+        _draw(drawn, figure, quantity)
+        metadata = {"Date": None, "Description": table(drawn, quantity)} if kind == "svg" else {"Software": None}
         figure.savefig(out, format=kind, metadata=metadata)
     return out.getvalue()
 
 
-def _draw(drawn: Points, figure: Figure) -> None:
+def _draw(drawn: Points, figure: Figure, quantity: Quantity) -> None:
     from matplotlib.patches import Patch
 
     sizes = [size for panel in drawn.values() for series in panel.values() for point in series for size in point]
@@ -99,19 +124,19 @@ def _draw(drawn: Points, figure: Figure) -> None:
     styles = dict(zip(_labels(drawn), zip(cycle(_COLOURS), cycle(_MARKERS), strict=False), strict=False))
     panels: list[Axes] = list(figure.subplots(1, len(drawn), sharex=True, sharey=True, squeeze=False)[0])
     for axes, (engine, panel) in zip(panels, drawn.items(), strict=True):
-        _axes(axes, limits)
+        _axes(axes, limits, quantity.band)
         axes.text(0.04, 0.95, engine, transform=axes.transAxes, va="top", fontweight="bold")
         for label, series in panel.items():
             colour, marker = styles[label]
             x, y = zip(*series, strict=True)
             axes.scatter(x, y, s=14, c=colour, marker=marker, linewidths=0.4, edgecolors="white", zorder=3)
-        axes.set_xlabel("measured peak, GiB")
-    panels[0].set_ylabel("predicted peak, GiB")
+        axes.set_xlabel(f"measured {quantity.name}, {quantity.unit}")
+    panels[0].set_ylabel(f"predicted {quantity.name}, {quantity.unit}")
     handles: list[Artist] = [
         panels[0].scatter([], [], s=18, c=colour, marker=marker, linewidths=0.4, label=label)
         for label, (colour, marker) in styles.items()
     ]
-    handles.append(Patch(color=_SHADE, linewidth=0, label=f"within {BAND:.0%}"))
+    handles.append(Patch(color=_SHADE, linewidth=0, label=f"within {quantity.band:.0%}"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
 
 
@@ -120,7 +145,7 @@ def _labels(drawn: Points) -> list[str]:
     return sorted({label for panel in drawn.values() for label in panel})
 
 
-def _axes(axes: Axes, limits: tuple[float, float]) -> None:
+def _axes(axes: Axes, limits: tuple[float, float], band: float) -> None:
     """Two logarithmic axes of the same scale, the diagonal, and the band about it."""
     from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
@@ -130,7 +155,7 @@ def _axes(axes: Axes, limits: tuple[float, float]) -> None:
         axis.set_major_formatter(ScalarFormatter())
         axis.set_minor_locator(NullLocator())
     small, large = limits
-    below, above = 1 - BAND, 1 + BAND
+    below, above = 1 - band, 1 + band
     corners = [small * below, small * above, large * above, large * below]
     axes.fill([small, small, large, large], corners, color=_SHADE, linewidth=0)
     axes.plot(limits, limits, color=_LINE, linewidth=0.8)

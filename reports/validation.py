@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from profiler.speed.score import SpeedScore
+from profiler.speed.summary import SpeedSummary
 from profiler.validate.summary import Figures, Summary
 from profiler.validate.worst import Explained
 from reports.figures import columns, share, signed_share
 from reports.page import Page
 from reports.sections import joined, list_section
+from reports.validation_cells import headings, or_none, reason_lines, size
 from reports.validation_rows import printable, row_section
-
-REASONS = 20
-"""Reasons shown; with `--json` each row has its own."""
+from reports.validation_speeds import speed_section, speed_sections
 
 _ENGINES = {"plan": "Estimates", "simulate": "Simulations"}
 _HEAD = ["", "rows", "scored", "bias", "median", "90th", "worst", "low", "held", "width"]
@@ -24,16 +25,25 @@ _LEGEND = (
 
 
 def validation_text(
-    engine: str, summary: Summary, worst: Sequence[Explained], regressions: Sequence[str] | None, page: Page
+    engine: str,
+    summary: Summary,
+    worst: Sequence[Explained],
+    regressions: Sequence[str] | None,
+    page: Page,
+    speeds: SpeedSummary | None = None,
+    worst_speeds: Sequence[SpeedScore] = (),
 ) -> str:
-    """The whole view of a validation, within the page's width.
+    """The whole view of a validation, within the page's width: of peaks, and of speeds where they are given.
 
     `regressions` is what became worse than the committed scoreboard; None where that was not asked for.
     """
+    peaks = bool(summary.levels)
     sections = [
-        [*_title(engine, summary, page), *_figures(summary, page)],
+        [*_title(engine, summary, page), *_figures(summary, page)] if peaks else [],
         _abstained(summary, page),
         *(row_section(place, row, page) for place, row in enumerate(worst, start=1)),
+        *(speed_sections(speeds, page, alone=not peaks) if speeds else []),
+        *(speed_section(place, row, page) for place, row in enumerate(worst_speeds, start=1)),
         _checked(regressions, page),
     ]
     return page.finish(joined(sections))
@@ -43,11 +53,7 @@ def _title(engine: str, summary: Summary, page: Page) -> list[str]:
     rows = sum(level.rows for level in summary.levels)
     scored = sum(level.scored for level in summary.levels)
     title = f"{_ENGINES[engine]} beside {rows:,} measured {'run' if rows == 1 else 'runs'}: {scored:,} scored"
-    return _headings(title, page)
-
-
-def _headings(text: str, page: Page) -> list[str]:
-    return [page.heading(line) for line in page.wrap(text, first="")]
+    return headings(title, page)
 
 
 def _figures(summary: Summary, page: Page) -> list[str]:
@@ -80,28 +86,19 @@ def _cells(item: Figures) -> list[str]:
     return [
         f"{item.rows:,}",
         f"{item.scored:,}",
-        _or_none(item.sign, signed_share),
-        _or_none(item.median, _size),
-        _or_none(item.p90, _size),
-        _or_none(item.worst, signed_share),
+        or_none(item.sign, signed_share),
+        or_none(item.median, size),
+        or_none(item.p90, size),
+        or_none(item.worst, signed_share),
         share(item.too_low, item.scored) if item.scored else "–",
         share(item.held, item.intervals) if item.intervals else "–",
-        _or_none(item.half_width, _size),
+        or_none(item.half_width, size),
     ]
 
 
 def _sentence(item: Figures) -> str:
     cells = zip(_HEAD[1:], _cells(item), strict=True)
     return f"{_source(item)}: {', '.join(f'{head} {cell}' for head, cell in cells)}"
-
-
-def _or_none(value: float | None, shown: Callable[[float], str]) -> str:
-    return "–" if value is None else shown(value)
-
-
-def _size(part: float) -> str:
-    """A share without a sign: `1.4%`."""
-    return ">999%" if part > 9.99 else f"{100 * part:.1f}%"
 
 
 def _abstained(summary: Summary, page: Page) -> list[str]:
@@ -116,16 +113,12 @@ def _abstained(summary: Summary, page: Page) -> list[str]:
     if 0 < covered < rows:
         part = f"{of_covered:,} of the {covered:,} ({share(of_covered, covered)})"
         title += f"; from {part} whose method, kernels and strategy it has"
-    lines, width = _headings(title, page), len(f"{summary.reasons[0][1]:,}")
-    for reason, count in summary.reasons[:REASONS]:
-        lines += page.wrap(printable(reason, 500), first=f"  {count:>{width},}  ")
-    more = len(summary.reasons) - REASONS
-    return [*lines, *(page.wrap(f"and {more:,} more reasons, which --json has") if more > 0 else [])]
+    return [*headings(title, page), *reason_lines(summary.reasons, page)]
 
 
 def _checked(regressions: Sequence[str] | None, page: Page) -> list[str]:
     if regressions is None:
         return []
-    return list_section("Worse than the committed scoreboard", regressions, page) or _headings(
+    return list_section("Worse than the committed scoreboard", regressions, page) or headings(
         "No worse than the committed scoreboard", page
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planner.run import TrainingRun
 from profiler.validate.score import Score
 from profiler.validate.worst import Explained
 from reports.components import CACHE, component, instant
@@ -17,19 +18,24 @@ def row_section(place: int, row: Explained, page: Page) -> list[str]:
     """The row's name and error; under it a sentence for each thing that is known of it."""
     source = f" ({printable(row.score.source)})" if row.score.source else ""
     title = f"{place}. {printable(row.score.id, 200)}{source}: {signed_share(row.score.error or 0.0)}"
-    sentences = [run_line(row), _peaks(row.score), _ledger(row.score), *_reservations(row)]
+    sentences = [
+        run_line(row.run, row.score.method, row.gpu),
+        _peaks(row.score),
+        _ledger(row.score),
+        *_reservations(row),
+    ]
     return [
         *(page.heading(line) for line in page.wrap(title, first="", rest="   ")),
         *(line for sentence in sentences for line in page.wrap(sentence, first="   ")),
     ]
 
 
-def run_line(row: Explained) -> str:
-    """A run in one line: `Mistral-7B-v0.1 lora, a100-80, 4 × 4,096 tokens, rank 16, ...`."""
-    run, fields = row.run, row.run.to_dict()
+def run_line(run: TrainingRun, method: str, gpu: str | None) -> str:
+    """A run in one line: `Mistral-7B-v0.1 lora, a100-80, 4 × 4,096 tokens, rank 16, ...`. method: its source's word."""
+    fields = run.to_dict()
     parts = [
-        f"{model_title(run)} {printable(row.score.method)}",
-        row.gpu,
+        f"{model_title(run)} {printable(method)}",
+        f"{run.num_gpus} × {gpu or 'GPU'} with {run.strategy}" if run.num_gpus > 1 else gpu,
         f"{run.micro_batch_size} × {run.sequence_length:,} tokens",
         f"rank {run.rank}" if fields["rank"] is not None else None,
         run.quantization if run.quantization != "none" else None,

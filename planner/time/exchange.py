@@ -16,22 +16,25 @@ WHOLE = ("none", "ddp")
 """Strategies in which each card has all weights and updates them all."""
 
 
-def exchange(profile: RunProfile, run: TrainingRun, gpu: Gpu, shares: Efficiency) -> list[Term]:
+def exchange(profile: RunProfile, run: TrainingRun, gpu: Gpu, shares: Efficiency, busy: float) -> list[Term]:
     """Lines for what nothing hides of the exchange between cards, and of block inputs that wait in host memory.
 
     A ring sends and receives (n - 1) / n of what is gathered or scattered, and twice that of what is reduced
     everywhere. FSDP gathers its weights for the forward and for the backward pass of every micro-batch, and scatters
-    the sums of gradients once for each.
+    the sums of gradients once for each. Nothing hides what takes longer than `busy`, the seconds of the card's own
+    work in the step.
     """
     lines: list[Term] = []
     if run.num_gpus > 1:
         sent = bytes_sent(profile, run)
+        whole = sent / link_rate(gpu, shares)
+        exposed = max(shares.exposed * whole, whole - busy)
         lines.append(
             Term(
                 "exchange",
-                sent / link_rate(gpu, shares) * shares.exposed,
+                exposed,
                 f"{sent / GB:,.1f} GB to and from each of {run.num_gpus} cards over {gpu.link or 'PCIe'}, "
-                f"{shares.exposed:.0%} of it not beside the card's own work",
+                f"{exposed / whole if whole else 0:.0%} of it not beside the card's own work",
             )
         )
     if run.checkpoint_offload:

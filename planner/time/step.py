@@ -99,7 +99,7 @@ def step_terms(profile: RunProfile, run: TrainingRun, gpu: Gpu, shares: Efficien
     lines = [Term(name, micro_batches * amount, text) for name, amount, text in own]
     updated = update_seconds(profile, run, rates, shares)
     lines.append(Term("optimizer", updated, f"{run.optimizer}, {profile.trained.trainable:,} trained parameters"))
-    lines.extend(exchange(profile, run, gpu, shares))
+    lines.extend(exchange(profile, run, gpu, shares, micro_batches * card))
     lines.append(Term("between steps", shares.step_ms / 1000, "the loop around a step"))
     return [line for line in lines if line.seconds > 0]
 

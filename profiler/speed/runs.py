@@ -8,11 +8,12 @@ from functools import cache
 
 from planner.architecture.modules import Architecture
 from planner.catalogue import Gpu, find_gpu
-from planner.errors import Abstention
+from planner.errors import Abstention, InputError
 from planner.memory.profile import RunProfile
 from planner.memory.supported import with_supported_attention
 from planner.plan import resolve
 from planner.run import TrainingRun
+from planner.time.rates import rates_of
 from planner.time.step import work_profile
 from profiler.corpus.mapping import stated_run
 from profiler.corpus.record import CORPUS, Record, read_records
@@ -22,6 +23,9 @@ SPEEDS = CORPUS.parent / "speeds.csv"
 """Records of speed alone, in the corpus's schema."""
 
 MODELS = CORPUS.parent / "models"
+
+UNLINKED = "no NVLink"
+"""In the note of a run whose cards were not joined by the link that they can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,9 @@ def with_speed(records: Iterable[Record]) -> list[Record]:
     seen: set[tuple[object, ...]] = set()
     found: list[Record] = []
     for record in records:
-        if record.tokens_per_s_per_gpu is None:
+        if record.tokens_per_s_per_gpu is None and record.step_s is None:
             continue
-        key = (record.source, record.id.removesuffix("-alloc"), record.tokens_per_s_per_gpu)
+        key = (record.source, record.id.removesuffix("-alloc"), record.tokens_per_s_per_gpu, record.step_s)
         if key not in seen:
             seen.add(key)
             found.append(record)
@@ -66,22 +70,42 @@ def speed_run(record: Record) -> SpeedRun:
     stated = stated_run(_shaped(record))
     if stated.gpu is None:
         raise Abstention(f"the card {record.gpu or '(not stated)'} is not in the catalogue")
+    gpu = find_gpu(stated.gpu).gpu
+    if UNLINKED in record.note:
+        gpu = replace(gpu, link="", link_bandwidth=None)
     run = stated.run
     source = sources().get(record.source)
     if record.seq_len is None and source is not None and source.mean_tokens is not None:
         run = run.replace(sequence_length=source.mean_tokens)
     _, architecture = resolve(run.model, run.transformers_version)
     run = with_supported_attention(architecture, run)
-    assert record.tokens_per_s_per_gpu is not None
-    tokens = run.micro_batch_size * run.sequence_length * run.gradient_accumulation_steps
-    return SpeedRun(
-        record=record,
-        run=run,
-        architecture=architecture,
-        gpu=find_gpu(stated.gpu).gpu,
-        profile=work_profile(architecture, run),
-        step_s=tokens / record.tokens_per_s_per_gpu,
-    )
+    profile = work_profile(architecture, run)
+    rates_of(gpu)  # raises for a card whose rates are not known
+    return SpeedRun(record, run, architecture, gpu, profile, _step_s(record, run))
+
+
+def predictable(records: Iterable[Record]) -> list[SpeedRun]:
+    """The runs behind those records that the planner can time."""
+    runs: list[SpeedRun] = []
+    for record in records:
+        try:
+            runs.append(speed_run(record))
+        except (Abstention, InputError):
+            continue
+    return runs
+
+
+def step_tokens(run: TrainingRun) -> int:
+    """Tokens of an optimizer step on one GPU."""
+    return run.micro_batch_size * run.sequence_length * run.gradient_accumulation_steps
+
+
+def _step_s(record: Record, run: TrainingRun) -> float:
+    """Tokens per second go before seconds, which some sources print of a micro-batch."""
+    if record.tokens_per_s_per_gpu is not None:
+        return step_tokens(run) / record.tokens_per_s_per_gpu
+    assert record.step_s is not None
+    return record.step_s
 
 
 def _shaped(record: Record) -> Record:

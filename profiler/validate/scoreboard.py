@@ -15,6 +15,9 @@ from typing import Any
 
 from planner.errors import InputError
 from profiler.corpus.record import CORPUS, read_records
+from profiler.speed.runs import published
+from profiler.speed.score import SpeedScore, score_speeds
+from profiler.speed.summary import SpeedFigures, summarize_speeds
 from profiler.validate.engines import ENGINES
 from profiler.validate.score import Score
 from profiler.validate.scoring import score_records
@@ -24,6 +27,9 @@ SCOREBOARD = Path(__file__).parents[1] / "corpus" / "scoreboard.json"
 COMMAND = "python -m profiler.validate.scoreboard --write --engine {}"
 TOLERANCE = 0.0005
 """What an error may grow by and count as the same: 0.05 percentage points."""
+
+SPEED = "speed"
+"""In place of a level."""
 
 _DIGITS = 4
 
@@ -48,6 +54,30 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeedStanding:
+    """The figures of the speeds of one source, of all (no source), or of one of `profiler.speed.summary.GROUPS`.
+
+    Errors are relative, to a hundredth of a percentage point.
+    """
+
+    source: str
+    group: str
+    rows: int
+    scored: int
+    median: float | None
+    """By the constants as they are: of the absolute errors, as the 90th percentile. None where nothing is scored."""
+    p90: float | None
+    worst: float | None
+    """Signed."""
+    coverage: float | None
+    held_out_median: float | None
+    """Each row by the other sources alone, here and below."""
+    held_out_p90: float | None
+    held_out_worst: float | None
+    held_out_coverage: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """What one engine comes to."""
 
@@ -56,19 +86,26 @@ class Board:
     """Id of a row -> its signed error; None where it was abstained from."""
     reasons: dict[str, str] = field(default_factory=dict[str, str])
     """Id of a row that was abstained from -> why."""
+    speeds: tuple[SpeedStanding, ...] = ()
+    """Of the plan alone."""
 
     def at(self, level: str) -> Board:
-        """The standings of one level alone."""
-        return Board(
-            tuple(standing for standing in self.standings if standing.level == level), self.errors, self.reasons
-        )
+        """The standings of one level alone, `speed` among them."""
+        standings = tuple(standing for standing in self.standings if standing.level == level)
+        return Board(standings, self.errors, self.reasons, self.speeds if level == SPEED else ())
 
 
-def board_of(scores: Sequence[Score]) -> Board:
+def board_of(scores: Sequence[Score], speeds: Sequence[SpeedScore] = ()) -> Board:
     """The figures to commit."""
     standings = tuple(_standing(figures) for figures in summarize(scores).sources)
     errors = {row.id: _rounded(row.error) for row in scores}
-    return Board(standings, errors, {row.id: row.reason for row in scores if row.error is None})
+    reasons = {row.id: row.reason for row in scores if row.error is None}
+    summary = summarize_speeds(speeds)
+    held_out = {(figures.source, figures.group): figures for figures in summary.held_out}
+    timed = tuple(
+        _speed_standing(figures, held_out.get((figures.source, figures.group))) for figures in summary.shipped
+    )
+    return Board(standings, errors, reasons, timed)
 
 
 def read_board(engine: str, path: Path = SCOREBOARD) -> Board:
@@ -76,7 +113,9 @@ def read_board(engine: str, path: Path = SCOREBOARD) -> Board:
     kept = _boards(path).get(engine)
     if kept is None:
         raise InputError(f"no figures of the engine {engine} are committed; write them with {COMMAND.format(engine)}")
-    return Board(tuple(Standing(**standing) for standing in kept["standings"]), kept["errors"], kept.get("reasons", {}))
+    standings = tuple(Standing(**standing) for standing in kept["standings"])
+    speeds = tuple(SpeedStanding(**standing) for standing in kept.get("speeds", ()))
+    return Board(standings, kept["errors"], kept.get("reasons", {}), speeds)
 
 
 def write_board(engine: str, board: Board, path: Path = SCOREBOARD) -> None:
@@ -112,6 +151,29 @@ def compare(old: Board, new: Board) -> list[str]:
         ]
         if after.too_low > before.too_low:
             sentences.append(f"{where}: {after.too_low} rows more than 5 % too low, {before.too_low} before")
+    return [*sentences, *_slower(old.speeds, new.speeds)]
+
+
+def _slower(old: Sequence[SpeedStanding], new: Sequence[SpeedStanding]) -> list[str]:
+    """What is worse in the speeds."""
+    now = {(standing.source, standing.group): standing for standing in new}
+    sentences: list[str] = []
+    for before in old:
+        where = f"speed, {before.source or before.group}"
+        after = now.get((before.source, before.group))
+        if after is None:
+            sentences.append(f"{where}: no rows, {before.rows} before")
+            continue
+        if after.scored < before.scored:
+            sentences.append(f"{where}: {after.scored} rows scored, {before.scored} before")
+        for what, than, worse in (
+            ("median absolute error", before.median, after.median),
+            ("90th percentile", before.p90, after.p90),
+            ("median absolute error without its source", before.held_out_median, after.held_out_median),
+            ("90th percentile without its source", before.held_out_p90, after.held_out_p90),
+        ):
+            if than is not None and worse is not None and round(worse - than, _DIGITS) > TOLERANCE:
+                sentences.append(f"{where}: {what} {_percent(worse, False)}, {_percent(than, False)} before")
     return sentences
 
 
@@ -126,6 +188,23 @@ def _standing(figures: Figures) -> Standing:
         worst=_rounded(figures.worst),
         too_low=figures.too_low,
         coverage=_rounded(figures.coverage),
+    )
+
+
+def _speed_standing(figures: SpeedFigures, held_out: SpeedFigures | None) -> SpeedStanding:
+    return SpeedStanding(
+        source=figures.source or "",
+        group=figures.group,
+        rows=figures.rows,
+        scored=figures.scored,
+        median=_rounded(figures.median),
+        p90=_rounded(figures.p90),
+        worst=_rounded(figures.worst),
+        coverage=_rounded(figures.coverage),
+        held_out_median=_rounded(held_out.median if held_out else None),
+        held_out_p90=_rounded(held_out.p90 if held_out else None),
+        held_out_worst=_rounded(held_out.worst if held_out else None),
+        held_out_coverage=_rounded(held_out.coverage if held_out else None),
     )
 
 
@@ -148,7 +227,8 @@ def main(arguments: Sequence[str], path: Path = SCOREBOARD) -> int:
     parser.add_argument("--write", action="store_true", help="replace the committed figures")
     options = parser.parse_args(arguments)
     try:
-        board = board_of(score_records(read_records(CORPUS), options.engine))
+        speeds = score_speeds(published()) if options.engine == "plan" else []
+        board = board_of(score_records(read_records(CORPUS), options.engine), speeds)
         worse = compare(read_board(options.engine, path), board) if options.engine in _boards(path) else []
     except InputError as error:
         print(f"scoreboard: {error}", file=sys.stderr)  # noqa: T201

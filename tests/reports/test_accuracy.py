@@ -14,6 +14,7 @@ from profiler.validate.scoreboard import Board
 from reports import accuracy
 from reports.accuracy import committed, corpus_scores, stale, write
 from reports.accuracy_page import EXPLAINED
+from tests.profiler.speed.speeds import timed
 from tests.reports.scores import scored
 
 ROWS = [
@@ -52,10 +53,19 @@ def test_errors_of_other_records(errors: dict[str, float | None]) -> None:
 
 
 def test_what_was_written_is_current_until_a_score_changes(tmp_path: Path) -> None:
-    assert stale({"plan": ROWS}, tmp_path) == ["accuracy.md", "accuracy.svg"]
+    assert stale({"plan": ROWS}, tmp_path) == ["accuracy.md", "accuracy.svg", "speed.svg"]
     write({"plan": ROWS}, tmp_path)
     assert stale({"plan": ROWS}, tmp_path) == []
     assert stale({"plan": [scored("near", 100, 102), *ROWS[1:]]}, tmp_path) == ["accuracy.md", "accuracy.svg"]
+
+
+def test_speeds_are_on_the_page_and_in_a_picture_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write({"plan": ROWS}, tmp_path)
+    speeds = [timed("a", 0.02, 0.05), timed("b", 0.1, 0.2, source="other")]
+    monkeypatch.setattr(accuracy, "_speeds", lambda: speeds)
+    assert stale({"plan": ROWS}, tmp_path) == ["accuracy.md", "speed.svg"]
+    write({"plan": ROWS}, tmp_path)
+    assert stale({"plan": ROWS}, tmp_path) == []
 
 
 def test_a_reason_is_on_the_page_alone(tmp_path: Path) -> None:
@@ -69,7 +79,8 @@ def test_check_names_what_is_not_current_and_the_command(
     monkeypatch.setattr(accuracy, "corpus_scores", lambda: {"plan": ROWS})
     monkeypatch.setattr(accuracy, "FOLDER", tmp_path)
     assert accuracy.main(["--check"]) == 1
-    assert "accuracy.md and accuracy.svg; run `python -m reports.accuracy --write`" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "accuracy.md and accuracy.svg and speed.svg; run `python -m reports.accuracy --write`" in said
     assert accuracy.main(["--write"]) == 0
     assert accuracy.main(["--check"]) == 0
     (tmp_path / "accuracy.md").write_text("# How accurate it was\n")

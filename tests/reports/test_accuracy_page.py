@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from profiler.corpus.sources import Source
+from profiler.speed.summary import summarize_speeds
 from profiler.validate.phases import read_phases, score_phases
 from reports.accuracy_page import accuracy_page
+from tests.profiler.speed.speeds import timed
 from tests.reports.scores import scored
 
 PLAN = [
@@ -134,3 +136,14 @@ def test_phases_have_a_section_where_there_are_any() -> None:
     assert "\n## Phase by phase\n" in page
     assert "\n| `bnb:cell13:2048` | full | 2048 | no | 2.320, " in page
     assert "Phase by phase" not in PAGE
+
+
+def test_speeds_have_a_section_with_both_tables() -> None:
+    rows = [timed("a", 0.02, 0.05), timed("b", -0.04, -0.3), timed("c", 0.5, 0.6, source="other", num_gpus=2)]
+    page = accuracy_page({"plan": PLAN}, facts={}, speeds=summarize_speeds([*rows, timed("d", None)]))
+    part = page.partition("## Speed\n")[2].partition("\n## ")[0]
+    assert "4 published speeds of training steps" in part and "a time for 3 of them" in part
+    assert "| by the other sources alone | bench | 3 | 2 | -12.5% | 17.5% | 27.5% | -30.0% | 1 of 2 | ±10.0% |" in part
+    assert "| as shipped | all | 4 | 3 | +2.0% | 4.0% | 40.8% | +50.0% | 2 of 3 | ±10.0% |" in part
+    assert "](speed.svg)" in part
+    assert "## Speed" not in PAGE

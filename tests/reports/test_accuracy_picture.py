@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from planner.errors import InputError
-from reports.accuracy_picture import accuracy_picture, points, table, table_in
+from reports.accuracy_picture import SPEED, accuracy_picture, points, speed_points, table, table_in
+from tests.profiler.speed.speeds import timed
 from tests.reports.scores import scored
 
 SCORES = {
@@ -115,3 +116,16 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r'pip install "lora-plan\[verify\]"'):
         accuracy_picture(points(SCORES))
+
+
+def test_a_picture_of_speeds() -> None:
+    rows = [timed("a", 0.02, 0.05), timed("b", -0.04), timed("c", None), timed("d", 0.5, 0.6, source="other")]
+    drawn = speed_points(rows)
+    assert drawn == {
+        "by the other sources alone": {"bench": [(1000, 1050)], "other": [(1000, 1600)]},
+        "as shipped": {"bench": [(1000, 1020), (1000, 960)], "other": [(1000, 1500)]},
+    }
+    svg = accuracy_picture(drawn, quantity=SPEED).decode()
+    assert [len(marks(panel)) for panel in panels(svg)] == [2, 3]
+    assert "measured speed, tokens/s and GPU" in svg and "within 25%" in svg
+    assert table_in(svg) == table(drawn, SPEED)

@@ -6,7 +6,8 @@ import pytest
 
 from profiler.validate.summary import summarize
 from reports.page import Page
-from reports.validation import REASONS, validation_text
+from reports.validation import validation_text
+from reports.validation_cells import REASONS
 from tests.profiler.validate.samples import scored
 from tests.reports.validations import explained, scores
 

@@ -9,11 +9,14 @@ import pytest
 
 from planner.errors import InputError
 from profiler.corpus.record import CORPUS, read_records
+from profiler.speed.runs import published
+from profiler.speed.score import score_speeds
 from profiler.validate import scoreboard
 from profiler.validate.scoreboard import (
     COMMAND,
     TOLERANCE,
     Board,
+    SpeedStanding,
     Standing,
     board_of,
     compare,
@@ -22,12 +25,28 @@ from profiler.validate.scoreboard import (
     write_board,
 )
 from profiler.validate.scoring import score_records
+from tests.profiler.speed.speeds import timed
 from tests.profiler.validate.samples import scored
 
 STANDING = Standing(
     source="bench", level="allocated", rows=40, scored=39, median=0.01, p90=0.04, worst=-0.08, too_low=2, coverage=0.9
 )
 OLD = Board((STANDING,), {})
+
+SPEED = SpeedStanding(
+    source="bench",
+    group="all",
+    rows=9,
+    scored=8,
+    median=0.03,
+    p90=0.1,
+    worst=0.4,
+    coverage=0.9,
+    held_out_median=0.06,
+    held_out_p90=0.2,
+    held_out_worst=0.5,
+    held_out_coverage=0.8,
+)
 
 SIMULATED = (
     "refs:37cdcc6d:36",
@@ -74,6 +93,37 @@ def test_a_source_that_is_gone_is_worse_and_a_new_one_is_not() -> None:
     assert compare(Board((), {}), OLD) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"scored": 7}, "speed, bench: 7 rows scored, 8 before"),
+        ({"median": 0.04}, "speed, bench: median absolute error 4.00 %, 3.00 % before"),
+        ({"p90": 0.11}, "speed, bench: 90th percentile 11.00 %, 10.00 % before"),
+        ({"held_out_median": 0.07}, "speed, bench: median absolute error without its source 7.00 %, 6.00 % before"),
+        ({"held_out_p90": 0.3}, "speed, bench: 90th percentile without its source 30.00 %, 20.00 % before"),
+    ],
+)
+def test_what_is_worse_in_speeds(changes: dict[str, float], sentence: str) -> None:
+    old, new = (Board((), {}, speeds=(standing,)) for standing in (SPEED, replace(SPEED, **changes)))
+    assert compare(old, new) == [sentence]
+
+
+def test_what_is_not_worse_in_speeds() -> None:
+    old = Board((), {}, speeds=(SPEED,))
+    assert compare(old, Board((), {}, speeds=(replace(SPEED, median=0.02, coverage=0.1, worst=0.9),))) == []
+    assert compare(old, Board((), {})) == ["speed, bench: no rows, 9 before"]
+    assert compare(old.at("allocated"), Board((), {})) == []
+    assert old.at("speed").speeds == (SPEED,)
+
+
+def test_a_board_of_speeds() -> None:
+    rows = [timed("a", 0.02, 0.05), timed("b", None), timed("c", 0.1, -0.2, source="other")]
+    bench, _, every, *_ = board_of([], rows).speeds
+    assert (bench.source, bench.group, bench.rows, bench.scored) == ("bench", "all", 2, 1)
+    assert (bench.median, bench.held_out_median) == (0.02, 0.05)
+    assert (every.source, every.worst, every.held_out_worst) == ("", 0.1, -0.2)
+
+
 def test_nothing_scored_any_more_is_fewer_rows() -> None:
     nothing = now(scored=0, median=None, p90=None, worst=None, too_low=0, coverage=None)
     assert compare(OLD, nothing) == ["bench, allocated: 0 rows scored, 39 before"]
@@ -99,6 +149,7 @@ def test_the_command_says_what_is_worse_and_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "scoreboard.json"
+    monkeypatch.setattr(scoreboard, "score_speeds", lambda *_: [timed("a", 0.02)])
     monkeypatch.setattr(scoreboard, "score_records", lambda *_: [scored("a", -0.02)])
     assert main(["--write"], path) == 0
     assert main([], path) == 0
@@ -112,7 +163,8 @@ def test_the_command_says_what_is_worse_and_writes(
 
 
 def test_the_committed_figures_are_those_of_today() -> None:
-    committed, found = read_board("plan"), board_of(score_records(read_records(CORPUS)))
+    scores, speeds = score_records(read_records(CORPUS)), score_speeds(published())
+    committed, found = read_board("plan"), board_of(scores, speeds)
     assert compare(committed, found) == []
     assert found == committed, f"better, or of other rows: record it with `{COMMAND.format('plan')}`"
 
