@@ -37,7 +37,7 @@ _UNCOUNTED = {
 _counted = attrgetter(
     *(field.name for field in fields(TrainingRun) if field.name not in _VARYING | _UNCOUNTED and field.compare)
 )
-_LARGEST_CACHE = 256
+_LARGEST_CACHE = 1024
 _cache: dict[tuple[object, ...], RunProfile] = {}
 _counts: dict[tuple[object, ...], tuple[TrainableSummary, BaseWeights]] = {}
 

@@ -26,6 +26,7 @@ from planner.tape import ZERO, Size
 from planner.tape.size import total
 from planner.tape.tape import GRADIENT, SAVED, TEMPORARY
 from planner.tape.work import StepWork
+from planner.trainers import has_kv_cache
 from planner.versions import behaviours, refusal
 
 END_OF_FORWARD = "end_of_forward"
@@ -59,14 +60,20 @@ class StepProfile:
 _Key = tuple[int, bool, bool, str]
 """Variant of a block, whether its input needs a gradient, whether it is checkpointed, and the dtype of its input."""
 
-_UNSEEN = {"model", "num_gpus", "optimizer", "eval_batch_size", "max_grad_norm"}
+_UNSEEN = {"model", "alpha", "num_gpus", "strategy", "optimizer", "eval_batch_size", "max_grad_norm"}
+_BY_BEHAVIOUR = {"transformers_version", "peft_version"}
 _IN_REGIME = {"micro_batch_size", "sequence_length", "gradient_accumulation_steps"}
 _seen = attrgetter(
-    *(field.name for field in fields(TrainingRun) if field.name not in _UNSEEN | _IN_REGIME and field.compare)
+    *(
+        field.name
+        for field in fields(TrainingRun)
+        if field.name not in _UNSEEN | _BY_BEHAVIOUR | _IN_REGIME and field.compare
+    )
 )
-"""What a walk depends on of a run, beside its regime and whether gradients are accumulated."""
+"""What a walk depends on of a run, beside its regime, whether gradients are accumulated, and what its release of
+transformers does otherwise."""
 
-_MOST_WALKS = 128
+_MOST_WALKS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,10 @@ def profile_step(architecture: Architecture, run: TrainingRun) -> StepProfile:
 
 def _walked(architecture: Architecture, run: TrainingRun) -> _Walk:
     regime = regime_of(architecture, run, run.micro_batch_size, run.sequence_length)
-    key = (architecture, _seen(run), regime, run.gradient_accumulation_steps > 1)
+    model_type = architecture.model_type
+    done = behaviours(run.transformers_version, model_type), has_kv_cache(run, model_type)
+    upcast = run.prepare_kbit and run.strategy  # of FSDP's units none is cast (`kept_dtype`)
+    key = (architecture, _seen(run), regime, run.gradient_accumulation_steps > 1, done, upcast)
     found = _walks.get(key)
     if found is None:
         found = _walk(architecture, run)
