@@ -8,6 +8,7 @@ regular expression for the whole name; `all-linear` is every linear layer but th
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from planner.architecture.modules import Architecture, Kind, Module
@@ -40,8 +41,7 @@ def match_targets(
     if chosen == "all-linear":
         found = {name for name, module in modules.items() if module.kind in LINEAR and name != architecture.head}
     else:
-        names = {outer for name in modules for outer in around(name)}
-        found = _named(chosen, names)
+        found = _named(chosen, _names(architecture))
     found = {name for name in found if not excluded(name, run)}
     for name in sorted(found):
         _check_kind(name, modules.get(name), kinds)
@@ -52,6 +52,12 @@ def match_targets(
             field="target_modules",
         )
     return frozenset(found)
+
+
+@lru_cache(maxsize=32)
+def _names(architecture: Architecture) -> frozenset[str]:
+    """Full names of all modules, and of what they are in."""
+    return frozenset(outer for name, _ in architecture.modules() for outer in around(name))
 
 
 def _named(chosen: str | Collection[str], names: Iterable[str]) -> set[str]:

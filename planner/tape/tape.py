@@ -300,28 +300,33 @@ class Tape:
         is smaller than another for every batch and sequence length.
         """
         since = start if since is None else since
-        live: dict[str, Size] = {}
         counted: set[int] = set()
-        best: list[tuple[Size, dict[str, Size]]] = []
-        sum_ = ZERO
+        best: list[tuple[Size, int]] = []
+        constant = batch = sequence = tokens = scores = 0.0
         grown = False
         for position, event in enumerate(self.events[start:stop], start):
             index = abs(event) - 1
             if position == since or (grown and event < 0):
-                _keep_largest(best, sum_, live)
+                _keep_largest(best, Size(constant, batch, sequence, tokens, scores), position)
                 grown = False
-            if event < 0 and index not in counted:
-                continue
-            size = self.sizes[index] if event > 0 else self.sizes[index].times(-1)
-            component = self.component(index)
-            live[component] = live.get(component, ZERO).plus(size)
-            sum_ = sum_.plus(size)
+            size = self.sizes[index]
             if event > 0:
                 counted.add(index)
                 grown = position >= since
+                constant += size[0]
+                batch += size[1]
+                sequence += size[2]
+                tokens += size[3]
+                scores += size[4]
+            elif index in counted:
+                constant -= size[0]
+                batch -= size[1]
+                sequence -= size[2]
+                tokens -= size[3]
+                scores -= size[4]
         if grown or not best:
-            _keep_largest(best, sum_, live)
-        return [ledger for _, ledger in best]
+            _keep_largest(best, Size(constant, batch, sequence, tokens, scores), stop)
+        return [self.alive(start, position) for _, position in best]
 
     def largest_moment(self, batch: int, sequence: int) -> list[int]:
         """The buffers alive when most bytes are, for one batch and sequence length."""
@@ -361,11 +366,11 @@ class Tape:
         return SAVED if index in self.saved or index in self._on_context else TEMPORARY
 
 
-def _keep_largest(best: list[tuple[Size, dict[str, Size]]], size: Size, ledger: dict[str, Size]) -> None:
+def _keep_largest(best: list[tuple[Size, int]], size: Size, position: int) -> None:
     if any(other.dominates(size) for other, _ in best):
         return
     best[:] = [pair for pair in best if not size.dominates(pair[0])]
-    best.append((size, dict(ledger)))
+    best.append((size, position))
 
 
 def _exclusive(tensor: Tensor) -> bool:
