@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -104,7 +105,7 @@ def _plan(training: TrainingRun, card: Gpu | str | None, job: Job | None, as_jso
 
     planned = plan(training, card, job)
     advice = suggestions(planned, _gpu(card))
-    quotes = _quotes(planned)
+    planned, quotes = _quoted(planned)
     if as_json:
         from reports.json import to_json
 
@@ -117,15 +118,20 @@ def _plan(training: TrainingRun, card: Gpu | str | None, job: Job | None, as_jso
     return planned
 
 
-def _quotes(planned: Plan) -> PlanQuotes | None:
+def _quoted(planned: Plan) -> tuple[Plan, PlanQuotes | None]:
+    """The plan with what it costs; where a sheet of the user's cannot be read, with a note instead."""
     if planned.time is None:
-        return None
+        return planned, None
     from lora_plan.today import today
+    from planner.errors import InputError
     from pricing.plan_quotes import plan_quotes
     from pricing.sheets import offers
 
     day = today()
-    return plan_quotes(planned, offers(today=day), day)
+    try:
+        return planned, plan_quotes(planned, offers(today=day), day)
+    except InputError as error:
+        return replace(planned, notes=(*planned.notes, f"What it costs is not shown: {error}")), None
 
 
 def _explain(training: TrainingRun, component: str, card: Gpu | str | None, as_json: bool) -> None:

@@ -63,9 +63,11 @@ def test_a_dataset_gives_length_hours_and_cost(tmp_path: Path) -> None:
     assert data["offers"]
 
 
-def test_a_broken_sheet_of_the_users_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_sheet_of_the_users_leaves_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.csv").write_text("provider,usd\nx,1\n", encoding="utf-8")
     monkeypatch.setenv("LORA_PLAN_PRICES", str(tmp_path))
-    outcome = call(*PLAN)
-    assert outcome.status == 2
-    assert outcome.err.count("\n") == 1 and "mine.csv" in outcome.err
+    outcome = call(*PLAN, "--json")
+    assert outcome.status == 0
+    data = json.loads(outcome.out)
+    assert data["offers"] is None and data["time"] is not None
+    assert "mine.csv" in data["notes"][-1]
