@@ -242,7 +242,7 @@ def _footer(found: Recommendation, ways: Sequence[Way], page: Page) -> list[str]
     said = [
         "Hours and dollars are for the whole job, from the order of the machine to the last file, and expected; spot "
         "ones with an interruption a day. Ways whose hours are within 1 % of each other count as equally fast. Batch "
-        "is the micro-batch x accumulation; GiB the peak of what is usable.",
+        "is the micro-batch x accumulation; GiB the peak of what is usable; tok/s without padding.",
     ]
     if any(way.quote.stale for way in ways):
         said.append(f"{MARK} by an old price: `lora-plan prices refresh` looks anew.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,8 +26,21 @@ HELP = (
 )
 NOT_MET = 1
 
+SEARCHED = (
+    *("micro_batch_size", "gradient_accumulation_steps", "gradient_checkpointing"),
+    *("kernels", "optimizer"),
+)
+"""Options of a run that are searched where they are not given."""
+
+
+def _of_a_search(option: Option) -> Option:
+    if option.name not in SEARCHED:
+        return option
+    return replace(option, help=f"{option.help.partition(' [default:')[0]} [default: searched]")
+
+
 SEARCH_OPTIONS = (
-    *(option for option in RUN_OPTIONS if option.panel not in (GPU, METHOD)),
+    *(_of_a_search(option) for option in RUN_OPTIONS if option.panel not in (GPU, METHOD)),
     Option(
         "method",
         "--method",
