@@ -55,7 +55,7 @@ def test_its_first_commands_stand_on_one_line_each() -> None:
     lines = [line for line in README.splitlines() if line.startswith("pip install")]
     assert lines == [
         "pip install . && lora-plan --model llama-70b --method qlora --gpu a100-80",
-        "pip install -e '.[dev]' && python -m pytest -n auto",
+        "pip install -e '.[dev]' && python -m pytest -n auto --dist worksteal",
     ]
 
 

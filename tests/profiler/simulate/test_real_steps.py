@@ -149,10 +149,10 @@ def assert_same_bytes(config: dict[str, Any], fields: dict[str, Any], folder: Pa
         for family in FAMILIES
         for checkpointing in (False, True)
         for decides in VOCABULARIES
-        # of most families two of the four, and DoRA in one of them, to keep the suite short
+        # of most families two of the four, and QLoRA and DoRA in one of them, to keep the suite short
         if family in FAST or checkpointing == (decides == "layers decide")
         for method in METHODS
-        if family in FAST or checkpointing or method != "dora"
+        if family in FAST or checkpointing or method in ("full", "lora")
     ],
 )
 def test_families_and_methods(family: str, method: str, checkpointing: bool, decides: str, tmp_path: Path) -> None:
