@@ -27,7 +27,7 @@ def million(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_json_lines_by_characters(benchmark: Any, million: Path) -> None:
-    profile = benchmark.pedantic(lambda: profile_dataset(million, characters_per_token=4), rounds=3)
+    profile = benchmark.pedantic(lambda: profile_dataset(million, characters_per_token=4), rounds=2)
     assert profile.examples == EXAMPLES
 
 
@@ -35,7 +35,7 @@ def test_json_lines_by_a_tokenizer(benchmark: Any, tmp_path: Path) -> None:
     path = tmp_path / "some.jsonl"
     path.write_text((json.dumps({"text": SENTENCE * 20}) + "\n") * 10_000)
     folder = make_tokenizer(tmp_path / "tok")
-    assert benchmark.pedantic(lambda: profile_dataset(path, tokenizer=str(folder)), rounds=3).examples == 10_000
+    assert benchmark.pedantic(lambda: profile_dataset(path, tokenizer=str(folder)), rounds=2).examples == 10_000
 
 
 def test_the_tokenizer_alone(benchmark: Any, tmp_path: Path) -> None:
@@ -46,4 +46,4 @@ def test_the_tokenizer_alone(benchmark: Any, tmp_path: Path) -> None:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     texts = [SENTENCE * 20] * 1000
-    benchmark.pedantic(lambda: [tokenizer.encode_batch_fast(texts) for _ in range(10)], rounds=3)
+    benchmark.pedantic(lambda: [tokenizer.encode_batch_fast(texts) for _ in range(10)], rounds=2)

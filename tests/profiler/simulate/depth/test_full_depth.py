@@ -65,12 +65,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     ),
     "prompt tuning": (LLAMA, {"method": "prompt_tuning", "num_virtual_tokens": 8}, 5),
     "GPT-2": (GPT2 | {"n_layer": 12}, FULL | {"base_dtype": "float32"}, 5),
-    "Gemma 3, every third without a window": (
-        GEMMA3 | {"num_hidden_layers": 14, "sliding_window_pattern": 3},
-        FULL,
-        8,
-    ),
-    "Gemma 3, every other within its window": (GEMMA3 | {"num_hidden_layers": 14, "sliding_window": 32}, {}, 6),
+    "Gemma 3, every other within its window": (GEMMA3 | {"num_hidden_layers": 10, "sliding_window": 32}, {}, 6),
     "Qwen 2 MoE, dense layers first": (QWEN2_MOE | {"num_hidden_layers": 12, "mlp_only_layers": [0, 1]}, WHOLE, 7),
     "Qwen 2 MoE, every other layer": (QWEN2_MOE | {"num_hidden_layers": 12, "decoder_sparse_step": 2}, {}, 6),
     "DeepSeek-V3, a buffer in each layer of experts": (DEEPSEEK_V3 | {"num_hidden_layers": 10}, {"method": "full"}, 6),
@@ -82,11 +77,6 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "Llama 4, chunked": (
         LLAMA4 | {"num_hidden_layers": 14, "attention_chunk_size": 32},
         {"target_modules": WITHOUT_ROUTERS},
-        10,
-    ),
-    "Llama 4, accumulation": (
-        LLAMA4 | {"num_hidden_layers": 14, "attention_chunk_size": 32},
-        FULL | {"gradient_accumulation_steps": 2},
         10,
     ),
     "Llama 3.2 Vision, layers that text does not reach": (
