@@ -12,9 +12,8 @@ from planner.errors import InputError
 from planner.memory.estimate import Estimate, estimate
 from planner.memory.ledger import COMPONENTS
 from planner.memory.step import FIRST_BACKWARD, LAST_BACKWARD, MIDDLE_BACKWARD
-from planner.memory.supported import with_supported_attention
 from planner.names import did_you_mean
-from planner.plan import resolve
+from planner.plan import resolved_run
 from planner.run import TrainingRun
 from planner.tape import Size
 from planner.units import DTYPE_BYTES
@@ -69,8 +68,7 @@ def explain(run: TrainingRun, component: str, gpu: Gpu | None = None) -> Explana
             f"{did_you_mean(name, COMPONENTS)}",
             field="explain",
         )
-    _, architecture = resolve(run.model, run.transformers_version)
-    run = with_supported_attention(architecture, run)
+    _, architecture, run = resolved_run(run)
     subject = _Subject(run, architecture, estimate(architecture, run, gpu))
     title, lines, source = _EXPLAINERS[name](subject)
     return Explanation(name, title, tuple(lines), subject.at_peak[name], source)

@@ -8,8 +8,8 @@ from planner.architecture.modules import Architecture
 from planner.catalogue import Gpu
 from planner.memory.profile import RunProfile
 from planner.methods.base import kept_dtype
-from planner.quantization.bnb_4bit import compute_dtype
 from planner.run import TrainingRun
+from planner.run.precision import compute_dtype
 from planner.strategies.communicators import communicator_bytes
 from planner.trainers import casts_back_to_bf16
 from planner.units import format_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from planner.notes import notes_on
 from planner.plan_types import Limits, Parameters, Plan, PlannedGpu
 from planner.run import TrainingRun
 from planner.strategies.communicators import outside_allocator, usable_bytes
-from planner.time.step import step_time
+from planner.time.step import step_at_length, step_time
 from planner.time.step_time import StepTime
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def plan(run: TrainingRun, gpu: Gpu | str | None = None, job: Job | None = None)
     if isinstance(gpu, str):
         match = find_gpu(gpu)
         gpu, gpu_note = match.gpu, match.note
-    loaded, architecture, run = _resolved_run(run)
+    loaded, architecture, run = resolved_run(run)
     estimated = estimate(architecture, run, gpu)
     memory, profile = estimated.memory, estimated.profile
     files = footprint(architecture, run, profile)
@@ -46,7 +46,7 @@ def plan(run: TrainingRun, gpu: Gpu | str | None = None, job: Job | None = None)
     if job is not None and step is not None and gpu is not None:
         from planner.job import job_time
 
-        needed = job_time(run, job, partial(_step_at, architecture, run, gpu), files)
+        needed = job_time(run, job, step_at_length(architecture, run, gpu), files)
     else:
         needed = None
     assumed = () if needed is None else needed.assumptions
@@ -77,21 +77,19 @@ def _step_time(architecture: Architecture, run: TrainingRun, gpu: Gpu | None) ->
         return None, f"How long a step takes is not planned: {abstention.reason}"
 
 
-def _step_at(architecture: Architecture, run: TrainingRun, gpu: Gpu, sequence_length: int) -> StepTime:
-    if sequence_length != run.sequence_length:
-        run = run.replace(sequence_length=sequence_length)
-    return step_time(architecture, run, gpu)
-
-
 def plan_memory(run: TrainingRun, gpu: Gpu | str | None = None) -> Memory:
     """The memory of a plan alone, without what fits besides. Raises as `plan` does."""
     if isinstance(gpu, str):
         gpu = find_gpu(gpu).gpu
-    _, architecture, run = _resolved_run(run)
+    _, architecture, run = resolved_run(run)
     return estimate(architecture, run, gpu).memory
 
 
-def _resolved_run(run: TrainingRun) -> tuple[LoadedConfig, Architecture, TrainingRun]:
+def resolved_run(run: TrainingRun) -> tuple[LoadedConfig, Architecture, TrainingRun]:
+    """The config and architecture of a run's model, and the run with an attention that it has.
+
+    Raises as `resolve` and `with_supported_attention` do.
+    """
     loaded, architecture = resolve(run.model, run.transformers_version)
     return loaded, architecture, with_supported_attention(architecture, run)
 

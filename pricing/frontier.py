@@ -14,6 +14,7 @@ import numpy as np
 
 from planner.search.evaluate import Sheet
 from pricing.offer import SPOT, Offer
+from pricing.quote import cheapest_regions
 from pricing.spot import Interruptions
 
 ALIKE = 0.01
@@ -129,13 +130,8 @@ def undominated(ways: Iterable[T], hours: Callable[[T], float], usd: Callable[[T
 
 def unlike(offers: Iterable[Offer]) -> dict[tuple[int, str], Sequence[Offer]]:
     """(cards, their name) -> offers, of each instance type and market of a provider its cheapest region alone."""
-    found: dict[tuple[str, str, int, str], Offer] = {}
-    for offer in offers:
-        key = (offer.provider, offer.instance_type, offer.gpu_count, offer.market)
-        if key not in found or _order(offer) < _order(found[key]):
-            found[key] = offer
     out: dict[tuple[int, str], list[Offer]] = {}
-    for offer in sorted(found.values(), key=_order):
+    for offer in sorted(cheapest_regions(offers), key=_order):
         out.setdefault((offer.gpu_count, offer.gpu or ""), []).append(offer)
     return {key: tuple(kept) for key, kept in out.items()}
 

@@ -8,10 +8,12 @@ from datetime import date
 
 from planner.catalogue import find_gpu, list_gpus
 from planner.errors import Abstention
+from planner.plan import resolved_run
 from planner.plan_types import Plan
 from planner.run import TrainingRun
 from planner.strategies.communicators import usable_bytes
 from planner.time.explain import explain_time
+from planner.time.step import step_time
 from planner.time.step_time import StepTime
 from pricing.offer import Offer
 from pricing.quote import Hours, Quote, cheapest
@@ -41,6 +43,7 @@ def plan_quotes(plan: Plan, offers: Sequence[Offer], today: date, limit: int = 3
     if plan.gpu is None or plan.time is None:
         return None
     count = plan.gpu.count
+    _, architecture, _ = resolved_run(plan.run)
     run, here = _at_mean_length(plan, plan.time)
     own = _quotes(plan, offers, plan.gpu.name, _hours(plan, here, here), today, limit)
     least = own[0].usd if own else None
@@ -54,7 +57,7 @@ def plan_quotes(plan: Plan, offers: Sequence[Offer], today: date, limit: int = 3
         ):
             continue
         try:
-            step = explain_time(run, gpu)
+            step = step_time(architecture, run, gpu)
         except Abstention:
             continue
         found = _quotes(plan, offers, name, _hours(plan, step, here), today, 1)

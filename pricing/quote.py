@@ -140,13 +140,7 @@ def cheapest(
     fewer idle cards comes first, then the newer price. Spot offers count with their interruptions. Reserved ones are
     left out: their price is that of a commitment for months.
     """
-    found: dict[tuple[str, str, int, str], Offer] = {}
-    for offer in offers:
-        if offer.gpu != gpu or offer.gpu_count < num_gpus or offer.market == RESERVED:
-            continue
-        key = (offer.provider, offer.instance_type, offer.gpu_count, offer.market)
-        if key not in found or _region_order(offer) < _region_order(found[key]):
-            found[key] = offer
+    enough = (o for o in offers if o.gpu == gpu and o.gpu_count >= num_gpus and o.market != RESERVED)
     ends = _ends(hours)
     quotes = [
         quote(
@@ -158,7 +152,7 @@ def cheapest(
             leaving_bytes=leaving_bytes,
             interruptions=interruptions,
         )
-        for offer in found.values()
+        for offer in cheapest_regions(enough)
     ]
     return tuple(sorted(quotes, key=_order)[:limit])
 
@@ -173,6 +167,16 @@ def _ends(hours: Hours | JobTime) -> Hours:
             f"hours of {low} to {high}, {expected} expected, are in no order; give low, expected, high", field="hours"
         )
     return hours
+
+
+def cheapest_regions(offers: Iterable[Offer]) -> list[Offer]:
+    """Of each instance type and market of a provider the cheapest region; of two at one price the newer one's."""
+    found: dict[tuple[str, str, int, str], Offer] = {}
+    for offer in offers:
+        key = (offer.provider, offer.instance_type, offer.gpu_count, offer.market)
+        if key not in found or _region_order(offer) < _region_order(found[key]):
+            found[key] = offer
+    return list(found.values())
 
 
 def _region_order(offer: Offer) -> tuple[Decimal, int, str]:

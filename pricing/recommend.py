@@ -21,8 +21,7 @@ from planner.search.evaluate import Sheet, evaluate
 from planner.search.prepare import cards_with_rates, prepare
 from planner.search.space import Space, space_of
 from planner.strategies.communicators import usable_bytes
-from planner.time.step import step_time
-from planner.time.step_time import StepTime
+from planner.time.step import step_at_length
 from pricing.frontier import Candidate, Place, Priced, candidates, fastest_places, frontier, undominated, unlike
 from pricing.misses import memory_miss
 from pricing.offer import Offer
@@ -188,10 +187,7 @@ class _Choice:
         profile = run_profile(architecture, run)
         files = footprint(architecture, run, profile)
 
-        def step_at(length: int) -> StepTime:
-            resized = run if length == run.sequence_length else run.replace(sequence_length=length)
-            return step_time(architecture, resized, gpu)
-
+        step_at = step_at_length(architecture, run, gpu)
         job = job_time(run, self._searched.job, step_at, files)
         return Way(
             method=place.sheet.settings[place.setting].method,

@@ -87,7 +87,7 @@ def wanted_offers(offers: Sequence[Offer], wishes: Wishes, num_gpus: int | None)
             "there is no offer of any catalogued card; `lora-plan prices refresh` or `prices import` brings some",
             field="prices",
         )
-    _check_providers(offers, wishes)
+    check_providers(wishes.providers, offers)
     before: list[str] = []
     for flag, test in wishes.tests(num_gpus):
         left = [offer for offer in left if test(offer)]
@@ -97,9 +97,10 @@ def wanted_offers(offers: Sequence[Offer], wishes: Wishes, num_gpus: int | None)
     return left
 
 
-def _check_providers(offers: Iterable[Offer], wishes: Wishes) -> None:
+def check_providers(names: Iterable[str], offers: Iterable[Offer]) -> None:
+    """Raise `InputError` for the first of `names`, as they were typed, that no offer has."""
     known = sorted({offer.provider for offer in offers})
-    for name in wishes.providers:
+    for name in names:
         if name.strip().lower() not in known:
             hint = did_you_mean(name, known) or f"; there are {', '.join(known)}"
             raise InputError(f"--provider: there is no price of {shown(name)}{hint}", field="provider")

@@ -109,16 +109,10 @@ def _found(wanted: Wanted, today: date) -> Sequence[Offer]:
     found = offers(wanted, today=today)
     if found:
         return found
-    everything = offers(today=today)
-    unknown = wanted.providers - {offer.provider for offer in everything}
-    if unknown:
-        from planner.names import did_you_mean
-        from planner.run.wording import shown
+    from pricing.wishes import check_providers
 
-        known = sorted({offer.provider for offer in everything})
-        name = sorted(unknown)[0]
-        hint = did_you_mean(name, known) or f"; there are {', '.join(known)}"
-        raise InputError(f"--provider: there is no price of {shown(name)}{hint}", field="provider")
+    everything = offers(today=today)
+    check_providers(sorted(wanted.providers), everything)
     field = wanted.emptied_by(everything) or "gpu"
     flags = {name: "--" + name.replace("_", "-") for name, _ in wanted.tests()}
     before = [flag for name, flag in flags.items() if list(flags).index(name) < list(flags).index(field)]

@@ -11,6 +11,7 @@ from planner.memory.shared import Shared
 from planner.methods import Method, Wrapped
 from planner.quantization import Scheme, is_quantized, scheme
 from planner.run import TrainingRun
+from planner.run.precision import autocast_dtype
 from planner.tape import Tape
 
 
@@ -38,9 +39,8 @@ class Variant:
 
 def new_tape(run: TrainingRun, *, training: bool = True) -> Tape:
     """A tape under the run's autocast."""
-    autocast = {"no": None, "bf16": "bfloat16", "fp16": "float16"}[run.mixed_precision]
     return Tape(
-        autocast=autocast,
+        autocast=autocast_dtype(run),
         accumulating=run.gradient_accumulation_steps > 1,
         training=training,
         batch=run.micro_batch_size,

@@ -12,6 +12,7 @@ from math import ceil, prod
 from typing import TYPE_CHECKING
 
 from planner.architecture.modules import Module
+from planner.run.precision import compute_dtype
 from planner.tape import ONE, Tensor, layers, ops
 from planner.tape.tape import DEQUANTIZED, Gradient
 from planner.units import DTYPE_BYTES
@@ -44,15 +45,6 @@ def load_bytes(module: Module, run: TrainingRun) -> int:
     copies = 2 if module.kind == "conv1d" else 1
     first_absmax = 4 * ceil(count / BLOCK) if run.double_quant else 0
     return copies * count * DTYPE_BYTES[run.base_dtype] + weight_bytes(module, run) + first_absmax
-
-
-def compute_dtype(run: TrainingRun) -> str:
-    """`bnb_4bit_compute_dtype`, taken to be the dtype of autocast or, without it, of the base model.
-
-    This is what QLoRA scripts set. transformers' own default is float32, and bitsandbytes 0.50 obeys it
-    (`Linear4bit.compute_type_is_set`).
-    """
-    return {"no": run.base_dtype, "bf16": "bfloat16", "fp16": "float16"}[run.mixed_precision]
 
 
 def linear(module: Module, x: Tensor, run: TrainingRun) -> Tensor:

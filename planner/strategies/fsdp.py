@@ -13,6 +13,7 @@ from planner.methods.counting import wrapped
 from planner.optimizers.tensors import Trained
 from planner.quantization import is_quantized
 from planner.run import TrainingRun
+from planner.run.precision import autocast_dtype
 from planner.strategies.base import Strategy
 from planner.tape import Size
 from planner.tape.tape import GRADIENT, TEMPORARY
@@ -34,7 +35,6 @@ SELF_CHECKPOINTED_IN_4_52 = (
 modeling files), none in 4.51.3 (modeling_llama.py has `_gradient_checkpointing_func` around each layer)."""
 
 METHODS = ("full", "lora", "qlora", "rslora")
-AUTOCAST = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 class FullyShardedDataParallel(Strategy):
@@ -216,7 +216,7 @@ def _in_reentrant_checkpoint(architecture: Architecture, run: TrainingRun) -> bo
 
 @lru_cache(maxsize=128)
 def _computed(run: TrainingRun) -> TrainingRun:
-    dtype = AUTOCAST.get(run.mixed_precision)
+    dtype = autocast_dtype(run)
     if dtype is None or run.quantization != "none":
         return run
     return run.replace(base_dtype=dtype, mixed_precision=run.mixed_precision)

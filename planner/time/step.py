@@ -8,6 +8,7 @@ slower sets the pace.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from planner.architecture.modules import Architecture
@@ -15,6 +16,7 @@ from planner.catalogue import Gpu
 from planner.memory.profile import RunProfile, run_profile
 from planner.optimizers import clip_traffic, optimizer
 from planner.run import TrainingRun
+from planner.run.precision import compute_dtype
 from planner.tape.work import ATTENTION, Product, Work
 from planner.time.exchange import WHOLE, exchange
 from planner.time.rates import Efficiency, Rates, efficiency, rates_of
@@ -67,6 +69,16 @@ def step_time(architecture: Architecture, run: TrainingRun, gpu: Gpu) -> StepTim
         hfu=micro_batches * (needed + recomputed) / total / peak if peak else None,
         basis=f"{rates.basis}; {basis}",
     )
+
+
+def step_at_length(architecture: Architecture, run: TrainingRun, gpu: Gpu) -> Callable[[int], StepTime]:
+    """The run's step by the tokens of its sequences. What it gives raises as `step_time` does."""
+
+    def at(length: int) -> StepTime:
+        resized = run if length == run.sequence_length else run.replace(sequence_length=length)
+        return step_time(architecture, resized, gpu)
+
+    return at
 
 
 def work_profile(architecture: Architecture, run: TrainingRun) -> RunProfile:
@@ -198,11 +210,6 @@ def _lines(profile: RunProfile, run: TrainingRun, parts: list[Seconds], rates: R
         ("recomputation", again.card, f"checkpointed blocks forward again: {recomputed / tokens:,.1f} GFLOP a token"),
         ("logits and loss", sum(part.card for part in head), "final norm, head and loss, forward and backward"),
     ]
-
-
-def compute_dtype(run: TrainingRun) -> str:
-    """The dtype of a run's matrix products: autocast's, or the base model's."""
-    return {"no": run.base_dtype, "bf16": "bfloat16", "fp16": "float16"}[run.mixed_precision]
 
 
 def _dense_rate(run: TrainingRun, gpu: Gpu) -> float | None:

@@ -10,8 +10,7 @@ from planner.architecture.modules import Architecture
 from planner.catalogue import Gpu, find_gpu
 from planner.errors import Abstention, InputError
 from planner.memory.profile import RunProfile
-from planner.memory.supported import with_supported_attention
-from planner.plan import resolve
+from planner.plan import resolved_run
 from planner.run import TrainingRun
 from planner.time.rates import rates_of
 from planner.time.step import work_profile
@@ -77,8 +76,7 @@ def speed_run(record: Record) -> SpeedRun:
     source = sources().get(record.source)
     if record.seq_len is None and source is not None and source.mean_tokens is not None:
         run = run.replace(sequence_length=source.mean_tokens)
-    _, architecture = resolve(run.model, run.transformers_version)
-    run = with_supported_attention(architecture, run)
+    _, architecture, run = resolved_run(run)
     profile = work_profile(architecture, run)
     rates_of(gpu)  # raises for a card whose rates are not known
     return SpeedRun(record, run, architecture, gpu, profile, _step_s(record, run))

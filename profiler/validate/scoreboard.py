@@ -135,20 +135,15 @@ def compare(old: Board, new: Board) -> list[str]:
     for before in old.standings:
         where = f"{before.source}, {before.level}"
         after = now.get((before.source, before.level))
+        sentences += _fewer(where, before, after)
         if after is None:
-            sentences.append(f"{where}: no rows, {before.rows} before")
             continue
-        if after.scored < before.scored:
-            sentences.append(f"{where}: {after.scored} rows scored, {before.scored} before")
-        sentences += [
-            f"{where}: {what} {_percent(worse, signed)}, {_percent(than, signed)} before"
-            for what, than, worse, signed in (
-                ("median absolute error", before.median, after.median, False),
-                ("90th percentile", before.p90, after.p90, False),
-                ("worst error", before.worst, after.worst, True),
-            )
-            if than is not None and worse is not None and round(abs(worse) - abs(than), _DIGITS) > TOLERANCE
-        ]
+        sentences += _larger(
+            where,
+            ("median absolute error", before.median, after.median, False),
+            ("90th percentile", before.p90, after.p90, False),
+            ("worst error", before.worst, after.worst, True),
+        )
         if after.too_low > before.too_low:
             sentences.append(f"{where}: {after.too_low} rows more than 5 % too low, {before.too_low} before")
     return [*sentences, *_slower(old.speeds, new.speeds)]
@@ -161,20 +156,33 @@ def _slower(old: Sequence[SpeedStanding], new: Sequence[SpeedStanding]) -> list[
     for before in old:
         where = f"speed, {before.source or before.group}"
         after = now.get((before.source, before.group))
-        if after is None:
-            sentences.append(f"{where}: no rows, {before.rows} before")
-            continue
-        if after.scored < before.scored:
-            sentences.append(f"{where}: {after.scored} rows scored, {before.scored} before")
-        for what, than, worse in (
-            ("median absolute error", before.median, after.median),
-            ("90th percentile", before.p90, after.p90),
-            ("median absolute error without its source", before.held_out_median, after.held_out_median),
-            ("90th percentile without its source", before.held_out_p90, after.held_out_p90),
-        ):
-            if than is not None and worse is not None and round(worse - than, _DIGITS) > TOLERANCE:
-                sentences.append(f"{where}: {what} {_percent(worse, False)}, {_percent(than, False)} before")
+        sentences += _fewer(where, before, after)
+        if after is not None:
+            sentences += _larger(
+                where,
+                ("median absolute error", before.median, after.median, False),
+                ("90th percentile", before.p90, after.p90, False),
+                ("median absolute error without its source", before.held_out_median, after.held_out_median, False),
+                ("90th percentile without its source", before.held_out_p90, after.held_out_p90, False),
+            )
     return sentences
+
+
+def _fewer(where: str, before: Standing | SpeedStanding, after: Standing | SpeedStanding | None) -> list[str]:
+    if after is None:
+        return [f"{where}: no rows, {before.rows} before"]
+    if after.scored < before.scored:
+        return [f"{where}: {after.scored} rows scored, {before.scored} before"]
+    return []
+
+
+def _larger(where: str, *errors: tuple[str, float | None, float | None, bool]) -> list[str]:
+    """errors: what it is, before, after, and whether it has a sign."""
+    return [
+        f"{where}: {what} {_percent(worse, signed)}, {_percent(than, signed)} before"
+        for what, than, worse, signed in errors
+        if than is not None and worse is not None and round(abs(worse) - abs(than), _DIGITS) > TOLERANCE
+    ]
 
 
 def _standing(figures: Figures) -> Standing:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -72,10 +74,10 @@ def predicted_peak(config: dict[str, Any], run: TrainingRun, *, batch: int = BAT
     return max(size.at(batch, sequence) for _, ledgers in profile.instants for size, _ in ledgers)
 
 
-def measured_peak(
-    config: dict[str, Any], run: TrainingRun, *, peft: Any = None, batch: int = BATCH, sequence: int = SEQUENCE
-) -> int:
-    """The largest sum of live buffers of the same step, run for real on CPU tensors."""
+@contextmanager
+def ready_to_train(config: dict[str, Any], run: TrainingRun, peft: Any) -> Generator[Any]:
+    """transformers' own model of a config, checkpointed and wrapped as the run says, while what it warns of is none of
+    ours."""
     torch.manual_seed(0)
     model = model_of(config, attention=run.attention, dtype=run.base_dtype)
     model.config.use_cache = False
@@ -91,6 +93,14 @@ def measured_peak(
             model = get_peft_model(model, peft)
             if run.gradient_checkpointing:
                 model.enable_input_require_grads()
+        yield model
+
+
+def measured_peak(
+    config: dict[str, Any], run: TrainingRun, *, peft: Any = None, batch: int = BATCH, sequence: int = SEQUENCE
+) -> int:
+    """The largest sum of live buffers of the same step, run for real on CPU tensors."""
+    with ready_to_train(config, run, peft) as model:
         return step_peak(
             model,
             batch=batch,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from planner.run import TrainingRun
-from tests.support.families import model_of
+from tests.support.families import ready_to_train
 
 
 def _grouped_mm(a: tuple[int, ...], b: tuple[int, ...], *_: Any, **__: Any) -> int:
@@ -24,20 +23,7 @@ def real_flops(config: dict[str, Any], run: TrainingRun, *, peft: Any = None) ->
     The counter knows no fused attention kernel of the CPU: the run's attention has to be eager.
     """
     assert run.attention == "eager"
-    torch.manual_seed(0)
-    model = model_of(config, attention="eager", dtype=run.base_dtype)
-    model.config.use_cache = False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.filterwarnings("ignore", r"The following (rank|alpha)_pattern keys", RuntimeWarning)
-        if run.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": run.use_reentrant})
-        if peft is not None:
-            from peft import get_peft_model
-
-            model = get_peft_model(model, peft)
-            if run.gradient_checkpointing:
-                model.enable_input_require_grads()
+    with ready_to_train(config, run, peft) as model:
         model.train()
         ids = torch.randint(0, 8, (run.micro_batch_size, run.sequence_length))
         counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten._grouped_mm: _grouped_mm})

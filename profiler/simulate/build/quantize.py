@@ -15,8 +15,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from planner.errors import Abstention
-from planner.quantization.bnb_4bit import compute_dtype
 from planner.run import TrainingRun
+from planner.run.precision import compute_dtype
 from profiler.simulate.device import bitsandbytes as device
 from profiler.simulate.device.backend import NAME
 

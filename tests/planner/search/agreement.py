@@ -15,7 +15,7 @@ from planner.run import TrainingRun
 from planner.search.evaluate import Sheet, evaluate
 from planner.search.prepare import prepare
 from planner.search.space import Space, space_of
-from planner.time.step import step_time
+from planner.time.step import step_at_length
 
 CARDS = tuple(list_gpus())
 
@@ -49,8 +49,8 @@ def drawn(space: Space, sheets: list[Sheet], count: int, seed: int) -> list[Way]
     ways: list[Way] = []
     while len(ways) < count:
         sheet = random.choice(sheets)
-        settings, optimizers, splits, gpus = sheet.hours.shape
-        place = tuple(random.randrange(size) for size in (settings, optimizers, splits, gpus))
+        setting, optimizer, split, gpu = (random.randrange(size) for size in sheet.hours.shape)
+        place = setting, optimizer, split, gpu
         if not sheet.possible[place[0], place[2]]:
             continue
         run = space.run(
@@ -61,7 +61,7 @@ def drawn(space: Space, sheets: list[Sheet], count: int, seed: int) -> list[Way]
             sheet.strategy,
         )
         run = with_supported_attention(resolve(run.model)[1], run)
-        ways.append(Way(sheet, place, run, sheet.gpus[place[3]]))  # type: ignore[arg-type]
+        ways.append(Way(sheet, place, run, sheet.gpus[place[3]]))
     return ways
 
 
@@ -71,10 +71,7 @@ def differences(way: Way, job: Job) -> dict[str, float]:
     memory = plan_memory(way.run, way.gpu)
     sheet, place = way.sheet, way.place
 
-    def at(length: int):
-        run = way.run if length == way.run.sequence_length else way.run.replace(sequence_length=length)
-        return step_time(architecture, run, way.gpu)
-
+    at = step_at_length(architecture, way.run, way.gpu)
     step = at(way.run.sequence_length).step_s
     files = footprint(architecture, way.run, run_profile(architecture, way.run))
     hours = job_time(way.run, job, at, files).hours
