@@ -15,7 +15,7 @@ from planner.run import TrainingRun
 from profiler.simulate.allocator.settings import AllocatorSettings
 from profiler.simulate.cache import DAMAGED, SimulationCache
 from profiler.simulate.progress import Progress, silent
-from profiler.simulate.stored import NotASimulation, from_document, to_document
+from profiler.documents import NotADocument, from_document, to_document
 from profiler.simulate.types import Simulation
 
 _ROOT = Path(__file__).parents[2]
@@ -63,8 +63,8 @@ def simulate_cached(
 def _found(cache: SimulationCache, key: Mapping[str, object]) -> Simulation | None:
     document = cache.get(key)
     if document is not None:
-        with suppress(NotASimulation):
-            return from_document(document)
+        with suppress(NotADocument):
+            return from_document(Simulation, document)
         if DAMAGED not in cache.warnings:
             cache.warnings.append(DAMAGED)
     return None

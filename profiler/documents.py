@@ -1,29 +1,30 @@
-"""A `Simulation` as a JSON document, and the same simulation again from it."""
+"""Frozen results as JSON documents, and the same results again from them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from planner.errors import InputError
 from planner.run import TrainingRun
-from profiler.simulate.types import Simulation
+
+Result = TypeVar("Result")
 
 
-class NotASimulation(Exception):
-    """A document that no simulation was written to."""
+class NotADocument(Exception):
+    """A document that no result of the wanted kind was written to."""
 
 
-def to_document(simulation: Simulation) -> dict[str, object]:
-    """The simulation in what JSON can say; tuples become lists."""
-    return cast("dict[str, object]", _plain(simulation))
+def to_document(result: object) -> dict[str, object]:
+    """A dataclass in what JSON can say; tuples become lists."""
+    return cast("dict[str, object]", _plain(result))
 
 
-def from_document(document: Mapping[str, object]) -> Simulation:
-    """The simulation that `to_document` made this of. Raises `NotASimulation` for any other document."""
-    return _read(Simulation, document)
+def from_document(kind: type[Result], document: Mapping[str, object]) -> Result:
+    """The result of that kind which `to_document` made this of. Raises `NotADocument` for any other document."""
+    return _read(kind, document)
 
 
 def _plain(value: object) -> object:
@@ -54,25 +55,25 @@ def _read(kind: Any, value: object) -> Any:
     if is_dataclass(kind):
         return _dataclass(kind, _mapping(value))
     if type(value) is not kind:
-        raise NotASimulation
+        raise NotADocument
     return value
 
 
 def _tuple(kinds: tuple[Any, ...], value: object) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise NotASimulation
+        raise NotADocument
     items = cast("list[object]", value)
     if kinds[-1] is ...:
         kinds = (kinds[0],) * len(items)
     if len(items) != len(kinds):
-        raise NotASimulation
+        raise NotADocument
     return tuple(map(_read, kinds, items))
 
 
 def _dataclass(kind: Any, value: Mapping[str, object]) -> Any:
     hints = get_type_hints(kind)
     if value.keys() != hints.keys():
-        raise NotASimulation
+        raise NotADocument
     return kind(**{name: _read(hint, value[name]) for name, hint in hints.items()})
 
 
@@ -80,10 +81,10 @@ def _run(value: Mapping[str, object]) -> TrainingRun:
     try:
         return TrainingRun(**value)
     except InputError:
-        raise NotASimulation from None
+        raise NotADocument from None
 
 
 def _mapping(value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        raise NotASimulation
+        raise NotADocument
     return cast("Mapping[str, object]", value)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from planner.memory.ledger import Ledgers
 from planner.run import TrainingRun
-from profiler.simulate.stored import NotASimulation, from_document, to_document
+from profiler.documents import NotADocument, from_document, to_document
 from profiler.simulate.types import OutOfMemory, Simulation, Timeline
 from tests.reports.simulations import SIMULATIONS, that_does_not_fit
 
@@ -28,7 +28,7 @@ RUNS = (
 
 
 def stored_and_read(simulation: Simulation) -> Simulation:
-    return from_document(json.loads(json.dumps(to_document(simulation))))
+    return from_document(Simulation, json.loads(json.dumps(to_document(simulation))))
 
 
 @pytest.mark.parametrize("name", SIMULATIONS)
@@ -76,8 +76,8 @@ def test_a_document_with_anything_else_in_one_place_is_none(data: st.DataObject)
     inside, name = data.draw(st.sampled_from(list(places(document))))
     # nothing in a simulation is one of these
     inside[name] = data.draw(st.sampled_from([True, 1.5, {"a": "b"}, ["a", 1.5]]))
-    with pytest.raises(NotASimulation):
-        from_document(document | {"run": {"model": "gpt2"}})
+    with pytest.raises(NotADocument):
+        from_document(Simulation, document | {"run": {"model": "gpt2"}})
 
 
 @given(st.data())
@@ -86,12 +86,12 @@ def test_a_document_that_lacks_a_field_is_none(data: st.DataObject) -> None:
     document: dict[str, Any] = to_document(simulation)
     inside = data.draw(st.sampled_from([document, *(document[name] for name in ("gpu", "memory", "timeline"))]))
     del inside[data.draw(st.sampled_from(sorted(inside)))]
-    with pytest.raises(NotASimulation):
-        from_document(document)
+    with pytest.raises(NotADocument):
+        from_document(Simulation, document)
 
 
 @pytest.mark.parametrize("run", [None, {}, {"model": "gpt2", "rank": 0}, {"model": "gpt2", "ranc": 8}])
 def test_a_document_of_no_run_is_none(run: object) -> None:
     simulation, _ = that_does_not_fit()
-    with pytest.raises(NotASimulation):
-        from_document(to_document(simulation) | {"run": run})
+    with pytest.raises(NotADocument):
+        from_document(Simulation, to_document(simulation) | {"run": run})
