@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 from lora_plan.errors import UsageError
 from lora_plan.output import prepare_streams, write_error, write_json
-from planner.errors import Abstention, InputError
+from planner.errors import Abstention, InputError, NotMeasured, NoUsableDevice
 
+NOT_MET = 1
 BAD_INPUT = 2
+NO_DEVICE = 3
 INTERNAL = 4
 INTERRUPTED = 130
 
@@ -19,7 +21,8 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `lora-plan` with `argv` (by default the process's own) and give its exit status.
 
-    0 done, 1 a check asked for was not met, 2 bad input or a plan refused, 4 an error of lora-plan itself.
+    0 done, 1 a check asked for was not met, or a measurement had no end, 2 bad input or a plan refused, 3 no device to
+    measure on, 4 an error of lora-plan itself.
     """
     if argv is None:
         # a plan is one short process: looking for cycles takes longer than what they hold is worth
@@ -35,6 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(str(error), error.field, kind, arguments)
     except Abstention as error:
         return _refuse(str(error), None, "abstained", arguments)
+    except NoUsableDevice as error:
+        return _refuse(str(error), "device", "no_device", arguments, NO_DEVICE)
+    except NotMeasured as error:
+        return _refuse(str(error), None, "not_measured", arguments, NOT_MET)
     except Exception as error:
         return _report(error, arguments)
 

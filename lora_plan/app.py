@@ -10,7 +10,19 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from lora_plan.arguments import command, flags_of, lacks_value
-from lora_plan.commands import catalogue, gpus, models, plan, prices, recommend, simulate, sweep, validate
+from lora_plan.commands import (
+    catalogue,
+    gpus,
+    models,
+    plan,
+    prices,
+    recommend,
+    records,
+    simulate,
+    sweep,
+    validate,
+    verify,
+)
 from lora_plan.errors import UsageError
 
 # typer carries its own copy of click, or in older versions depends on click: its base class is either's
@@ -21,12 +33,14 @@ _TYPER_USAGE_ERROR = next(
 
 _COMMANDS = (
     (simulate, simulate.OPTIONS, ""),
+    (verify, verify.OPTIONS, ""),
     (recommend, recommend.OPTIONS, ""),
     (sweep, sweep.OPTIONS, ""),
     (validate, validate.OPTIONS, ""),
     (models, catalogue.OPTIONS, "QUERY"),
     (gpus, catalogue.OPTIONS, "QUERY"),
     (prices, prices.OPTIONS, "QUERY"),
+    (records, records.OPTIONS, "QUERY"),
 )
 """The commands beside the plan: their modules, their options, and what they call other words."""
 

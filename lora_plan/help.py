@@ -23,17 +23,19 @@ from reports.page import Page
 USAGE = (
     ("lora-plan [OPTIONS]", "does it fit, and where does every byte go?"),
     ("lora-plan simulate [OPTIONS]", "the same from the real stack, without a GPU"),
+    ("lora-plan verify [OPTIONS]", "both held to a few real steps on this machine"),
     ("lora-plan recommend [OPTIONS]", "the cheapest and fastest ways to do a job"),
     ("lora-plan sweep [OPTIONS]", "all of them as a CSV or Parquet file"),
     ("lora-plan validate [OPTIONS]", "how far both are off on measured runs"),
+    ("lora-plan records [QUERY]", "what verify measured, to show and to share"),
     ("lora-plan models [QUERY]", "the models that are known by name"),
     ("lora-plan gpus [QUERY]", "the cards that are known by name"),
-    ("lora-plan prices [QUERY]", "what they cost, where, and how old each price is"),
+    ("lora-plan prices [QUERY]", "what they cost, where, and each price's age"),
 )
 EXAMPLE = "lora-plan --model llama-70b --method qlora --gpu a100-80"
 STATUSES = (
-    "Exit status: 0 done, 1 --check was not met, 2 bad input or a plan that is refused with its reason, "
-    "4 an error of lora-plan itself."
+    "Exit status: 0 done, 1 a check was not met, 2 bad input or a plan that is refused with its reason, "
+    "3 no device to measure on, 4 an error of lora-plan itself."
 )
 
 

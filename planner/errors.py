@@ -1,4 +1,4 @@
-"""The two ways a plan can be refused: bad input, and an honest "not known"."""
+"""The ways an answer can be refused: bad input, an honest "not known", and what keeps a run from being measured."""
 
 from __future__ import annotations
 
@@ -26,3 +26,11 @@ class Abstention(Exception):
         super().__init__(f"{reason}; {way_out}" if way_out else reason)
         self.reason = reason
         self.way_out = way_out
+
+
+class NoUsableDevice(Exception):
+    """There is no device to measure on, or it cannot be used; the message is one sentence with what to do."""
+
+
+class NotMeasured(Exception):
+    """A measurement ended without a result: a crash, a hang, a bound. The message says which, and what to do."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from planner.memory.ledger import COMPONENTS, Instant, Ledgers
+from planner.memory.ledger import COMPONENTS, Instant, Ledgers, Levels
+
+STANDS_OUT = 0.01
+"""Share of the last column's allocated peak from which a difference is large."""
+
+RUNTIME = "runtime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,31 @@ def reconcile(columns: Sequence[Ledgers]) -> Reconciliation:
         instants=tuple(
             _instant(name, [instants.get(name) for instants in by_name]) for name in _merged(list(map(list, by_name)))
         ),
+    )
+
+
+def without_runtime(ledgers: Ledgers) -> Ledgers:
+    """The same ledgers without the workspaces of libraries, which belong to a card and not to the run.
+
+    Reserved is less by what they are at the peak: exact for an estimate, which adds them to what it reserves. In a
+    replay they lie in segments that other tensors may share, and leave 0 to 32 MiB when they go: only one that never
+    had them is exact. The process level, with the context of that card, is not known any more.
+    """
+    instants = tuple(
+        Instant(instant.name, {name: size for name, size in instant.components.items() if name != RUNTIME})
+        for instant in ledgers.instants
+    )
+    kept = ledgers.peak.components.get(RUNTIME, 0)
+    largest = max(instants, key=lambda instant: instant.allocated_bytes)
+    before = next(instant for instant in instants if instant.name == ledgers.instant)
+    # they are absent while loading, so that without them loading can be the peak
+    peak = largest if largest.allocated_bytes > before.allocated_bytes else before
+    allocated = max(ledgers.peak_bytes.allocated - kept, peak.allocated_bytes)
+    return Ledgers(
+        peak_bytes=Levels(allocated, max(ledgers.peak_bytes.reserved - kept, allocated), None),
+        instant=peak.name,
+        basis=ledgers.basis,
+        instants=instants,
     )
 
 

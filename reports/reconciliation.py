@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from profiler.reconcile import Line, Reconciliation
+from profiler.reconcile import STANDS_OUT, Line, Reconciliation
 from reports.components import component, instant, instant_short
-from reports.figures import columns, gib_number, signed_gib, signed_share
+from reports.figures import columns, signed_share
 from reports.page import Page
-
-STANDS_OUT = 0.01
-"""Share of the last column's allocated peak from which a difference is marked."""
+from reports.scale import Scale, scale_of
 
 _BASES = {
     "formula": ("estimate", "est."),
@@ -42,6 +40,7 @@ class _Layout(NamedTuple):
 
 _LAYOUTS = (
     _Layout(2, True, False, 2),
+    _Layout(2, True, True, 2),
     _Layout(2, True, True, 1),
     _Layout(1, True, True, 1),
     _Layout(1, False, True, 1),
@@ -50,15 +49,16 @@ _LAYOUTS = (
 
 
 def reconciliation_section(reconciliation: Reconciliation, page: Page, *, note: str = "") -> list[str]:
-    """Levels, instants and the components at the last column's peak, in GiB; `note` stands below them."""
+    """Levels, instants and the components at the last column's peak, in GiB or MiB; `note` stands below them."""
     groups = _groups(reconciliation)
+    scale = scale_of(size or 0 for size in reconciliation.levels[0].bytes)
     longs = [_BASES.get(basis, (basis, basis))[0] for basis in reconciliation.columns]
     shorts = [_BASES.get(basis, (basis, basis))[1] for basis in reconciliation.columns]
     title = " beside ".join(filter(None, [" and ".join(longs[:-1]), longs[-1]]))
-    table = next(filter(None, (_table(groups, longs, shorts, layout, page) for layout in _LAYOUTS)), None)
+    table = next(filter(None, (_table(groups, longs, shorts, layout, scale, page) for layout in _LAYOUTS)), None)
     return [
-        *(page.heading(line) for line in page.wrap(f"{title[:1].upper()}{title[1:]}, in GiB", first="")),
-        *(table or _sentences(groups, longs, page)),
+        *(page.heading(line) for line in page.wrap(f"{title[:1].upper()}{title[1:]}, in {scale.name}", first="")),
+        *(table or _sentences(groups, longs, scale, page)),
         *_legend(reconciliation, groups, longs, page),
         *page.wrap(note),
     ]
@@ -89,11 +89,11 @@ def _groups(reconciliation: Reconciliation) -> list[_Group]:
 
 
 def _table(
-    groups: Sequence[_Group], longs: Sequence[str], shorts: Sequence[str], layout: _Layout, page: Page
+    groups: Sequence[_Group], longs: Sequence[str], shorts: Sequence[str], layout: _Layout, scale: Scale, page: Page
 ) -> list[str] | None:
     """The rows in columns; None where they are wider than the page."""
     rows = [row for group in groups for row in group.rows]
-    cells = [[row.short if layout.short else row.label, *_cells(row, layout)] for row in rows]
+    cells = [[row.short if layout.short else row.label, *_cells(row, layout, scale)] for row in rows]
     head, *lines = columns([_head(longs, shorts, layout), *cells], gap=layout.gap)
     if len(head) + 4 > page.width:
         return None
@@ -108,44 +108,49 @@ def _table(
 
 
 def _head(longs: Sequence[str], shorts: Sequence[str], layout: _Layout) -> list[str]:
-    names = shorts if layout.short else longs
+    names, earlier = shorts if layout.short else longs, shorts[:-1]
     if len(names) > 2:
-        differences = [f"{short} - {shorts[-1]}" for short in shorts[:-1]]
+        # over the difference and its share together
+        differences = [
+            [f"{short} -", shorts[-1]] if layout.shares else [f"{short} - {shorts[-1]}"] for short in earlier
+        ]
     else:
-        differences = ["diff." if layout.short else "difference"] * (len(names) - 1)
-    return ["", *names, *(cell for head in differences for cell in [head, *[""] * layout.shares]), ""]
+        differences = [["diff." if layout.short else "difference", *[""] * layout.shares]] * len(earlier)
+    return ["", *names, *(cell for head in differences for cell in head), ""]
 
 
-def _cells(row: _Row, layout: _Layout) -> list[str]:
+def _cells(row: _Row, layout: _Layout, scale: Scale) -> list[str]:
     apart = [
         cell
         for difference, relative in zip(row.line.differences, row.line.relative, strict=True)
-        for cell in [_or_none(difference, layout.decimals), *[_share(relative)] * layout.shares]
+        for cell in [_or_none(difference, layout.decimals, scale), *[_share(relative)] * layout.shares]
     ]
-    return [*(_size(size, layout.decimals) for size in row.line.bytes), *apart, "!" if row.marked else ""]
+    return [*(_size(size, layout.decimals, scale) for size in row.line.bytes), *apart, "!" if row.marked else ""]
 
 
-def _size(size: int | None, decimals: int) -> str:
+def _size(size: int | None, decimals: int, scale: Scale) -> str:
     if size is None:
         return "–"
-    return gib_number(size, decimals) if size else "0"
+    return scale.number(size, decimals) if size else "0"
 
 
-def _or_none(difference: int | None, decimals: int) -> str:
-    return "–" if difference is None else signed_gib(difference, decimals)
+def _or_none(difference: int | None, decimals: int, scale: Scale) -> str:
+    return "–" if difference is None else scale.signed(difference, decimals)
 
 
 def _share(relative: float | None) -> str:
     return "–" if relative is None else signed_share(relative)
 
 
-def _sentences(groups: Sequence[_Group], longs: Sequence[str], page: Page) -> list[str]:
+def _sentences(groups: Sequence[_Group], longs: Sequence[str], scale: Scale, page: Page) -> list[str]:
     lines: list[str] = []
     for group in groups:
         lines += page.wrap(group.title) if group.rows else []
         for row in group.rows:
-            sizes = ", ".join(f"{name} {_size(size, 2)}" for name, size in zip(longs, row.line.bytes, strict=True))
-            apart = "".join(f", apart {_or_none(difference, 2)}" for difference in row.line.differences)
+            sizes = ", ".join(
+                f"{name} {_size(size, 2, scale)}" for name, size in zip(longs, row.line.bytes, strict=True)
+            )
+            apart = "".join(f", apart {_or_none(difference, 2, scale)}" for difference in row.line.differences)
             lines += page.wrap(f"{row.label}: {sizes}{apart}{' !' * row.marked}", first="    ")
     return lines
 

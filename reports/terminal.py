@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from planner.memory.ledger import MEASUREMENT
 from planner.plan_types import Footprint, Limits, Plan, Suggestion
 from planner.run import TrainingRun
 from planner.units import format_bytes
@@ -68,10 +69,19 @@ def _levels(plan: Plan, page: Page) -> list[str]:
         *(f"  {figure}  {page.style(row[2], 'dim')}" for figure, row in zip(figures, rows, strict=True)),
         *page.wrap(
             f"By {plan.memory.basis}: {interval.level} is expected between {gib_number(interval.low, 1)} "
-            f"and {gib_number(interval.high, 1)} GiB, which holds {100 * interval.coverage:.0f}% of measured and "
-            "simulated runs (reports/accuracy.md)"
+            f"and {gib_number(interval.high, 1)} GiB, {_holds(plan)}"
         ),
     ]
+
+
+def _holds(plan: Plan) -> str:
+    """On what the interval stands."""
+    if plan.memory.basis == MEASUREMENT:
+        return "as wide around the measured figure as the estimate's interval is"
+    return (
+        f"which holds {100 * plan.memory.interval_bytes.coverage:.0f}% of measured and simulated runs "
+        "(reports/accuracy.md)"
+    )
 
 
 def _limits(run: TrainingRun, limits: Limits, page: Page) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.memory.ledger import MEASUREMENT
 from planner.plan_types import Plan
 from planner.time.step_time import StepTime, Term
 from reports.figures import columns
@@ -29,7 +30,7 @@ def time_section(plan: Plan, page: Page) -> list[str]:
     lines = [
         page.heading("Time"),
         *page.wrap(
-            f"{step.tokens_per_s:,.0f} tokens/s, between {slow:,.0f} and {fast:,.0f} in {step.coverage:.0%} of runs; "
+            f"{step.tokens_per_s:,.0f} tokens/s{_known(step)}, between {slow:,.0f} and {fast:,.0f}{_holds(step)}; "
             f"{duration(step.step_s)} a step of {step.tokens:,} tokens{_utilization(step)}"
         ),
         *(page.style(line, "dim") for line in page.wrap(", ".join(shares))),
@@ -83,6 +84,15 @@ def _term(term: Term, step: StepTime, page: Page) -> list[str]:
         f"{left}{right.rjust(page.width - len(left))}",
         *(page.style(line, "dim") for line in page.wrap(term.text, first="    ")),
     ]
+
+
+def _known(step: StepTime) -> str:
+    return " measured" if step.basis == MEASUREMENT else ""
+
+
+def _holds(step: StepTime) -> str:
+    """The share of runs that the interval is meant to hold; nothing is known of how a measured one repeats."""
+    return "" if step.basis == MEASUREMENT else f" in {step.coverage:.0%} of runs"
 
 
 def _utilization(step: StepTime) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.memory.ledger import MEASUREMENT
 from planner.plan import loaded_config
 from planner.plan_types import Parameters, Plan
 from planner.run import TrainingRun
@@ -34,7 +35,8 @@ def verdict_section(plan: Plan, page: Page) -> list[str]:
     """One line with the verdict, the run and the card; then the figures that it rests on."""
     title = f"{model_title(plan.run)} {method_title(plan.run)}"
     reserved, interval = plan.memory.peak_bytes.reserved, plan.memory.interval_bytes
-    figure = f"{gib(reserved)} ({gib_number(interval.low, 1)}–{gib_number(interval.high, 1)}) reserved"
+    known = "measured " if plan.memory.basis == MEASUREMENT else ""
+    figure = f"{known}{gib(reserved)} ({gib_number(interval.low, 1)}–{gib_number(interval.high, 1)}) reserved"
     parameters = f"  {trained(plan.parameters)}"
     if plan.gpu is None or plan.verdict is None:
         return [
@@ -47,8 +49,16 @@ def verdict_section(plan: Plan, page: Page) -> list[str]:
     return [
         *verdict_line(plan.verdict, f"{title} on {plan.gpu.name}", page),
         *page.wrap(f"{figure} of {gib(plan.gpu.usable_bytes)} usable: {to_spare(plan.gpu.usable_bytes - reserved)}"),
+        *(page.wrap("but memory ran out when it was measured, as the notes say") if _ran_out(plan) else []),
         parameters,
     ]
+
+
+def _ran_out(plan: Plan) -> bool:
+    """Whether the verdict is what was measured, against figures that would have it fit."""
+    assert plan.gpu is not None
+    within = plan.memory.allocated_interval_bytes.low <= plan.gpu.usable_bytes
+    return plan.verdict == "does_not_fit" and within
 
 
 def verdict_line(verdict: str, title: str, page: Page) -> list[str]:

@@ -16,8 +16,9 @@ settings.load_profile("lora-plan")
 
 
 def pytest_configure() -> None:
-    # prices that whoever runs the tests has imported are no part of them
+    # prices and records of whoever runs the tests are no part of them
     os.environ["LORA_PLAN_PRICES"] = os.devnull
+    os.environ["LORA_PLAN_RECORDS"] = os.devnull
     # a suite that is started in the background has Ctrl-C ignored, and what it starts inherits that
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 NOT_MET = 1
 OUTPUT = "Output"
 TIME = "time"
+RECORDS = 8
+"""How many records of a run are looked at, the newest first: each takes a few milliseconds to check."""
 
 OPTIONS = (
     *RUN_AND_CARD_OPTIONS,
@@ -105,6 +107,7 @@ def _plan(training: TrainingRun, card: Gpu | str | None, job: Job | None, as_jso
 
     planned = plan(training, card, job)
     advice = suggestions(planned, _gpu(card))
+    planned = _measured(planned)
     planned, quotes = _quoted(planned)
     if as_json:
         from reports.json import to_json
@@ -116,6 +119,28 @@ def _plan(training: TrainingRun, card: Gpu | str | None, job: Job | None, as_jso
 
         write(plan_text(planned, advice, page_of(sys.stdout), quotes, job.lengths if job else None))
     return planned
+
+
+def _measured(planned: Plan) -> Plan:
+    """The plan with what the user's records say of its run; where they cannot be read, with a note instead."""
+    from planner.places import stored_file
+
+    file = stored_file()
+    if file is None or planned.gpu is None:
+        return planned
+    from planner.errors import InputError
+    from profiler.records.calibrate import calibrated, plan_key
+    from profiler.records.store import read
+
+    try:
+        records = read(file, plan_key(planned), newest=RECORDS).records
+    except InputError as error:
+        return replace(planned, notes=(*planned.notes, f"Records are not used: {error}"))
+    if not records:
+        return planned
+    from profiler.records.here import look
+
+    return calibrated(planned, records, look({name for record in records for name, _ in record.measurement.versions}))
 
 
 def _quoted(planned: Plan) -> tuple[Plan, PlanQuotes | None]:

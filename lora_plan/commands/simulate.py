@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,10 +12,8 @@ from lora_plan.arguments import Arguments, Option
 from lora_plan.card import RUN_AND_CARD_OPTIONS, card_of, check_card
 from lora_plan.commands.catalogue import helped
 from lora_plan.errors import UsageError
-from lora_plan.interrupt import leaving_at_once
 from lora_plan.options import given_run, run_of
-from lora_plan.output import write, write_error, write_json
-from lora_plan.progress import ProgressBar
+from lora_plan.output import write, write_json
 from lora_plan.run_options import METHOD
 from planner.errors import Abstention, InputError
 
@@ -151,35 +148,19 @@ def _estimate(training: TrainingRun, card: Gpu | str | None, arguments: Argument
 def _simulation(
     training: TrainingRun, card: Gpu | str | None, settings: AllocatorSettings | None, arguments: Arguments
 ) -> Simulation:
-    from profiler.simulate.progress import silent
+    from lora_plan.simulating import simulated
 
-    bar = ProgressBar()
-    asked: dict[str, Any] = {
-        "peft_config": arguments.text("peft_config"),
-        "full_depth": arguments.on("full_depth"),
-        "settings": settings,
-        "progress": silent if arguments.on("json") else bar.tell,
-    }
-
-    def simulated(*what: Any, **how: Any) -> Simulation:
-        from profiler.simulate.simulate import simulate
-
-        # the cache is not written meanwhile: there is nothing that Ctrl-C could leave behind
-        with contextlib.closing(bar), leaving_at_once(bar.close):
-            return simulate(*what, **how)
-
-    if (file := arguments.text("export")) is not None:
-        return simulated(training, card, export=Path(file), **asked)  # a simulation is kept without its stream
-    if arguments.on("no_cache"):
-        return simulated(training, card, **asked)
-    from profiler.simulate.cache import SimulationCache
-    from profiler.simulate.cached import simulate_cached
-
-    cache = SimulationCache()
-    simulation = simulate_cached(training, card, cache=cache, simulator=simulated, **asked)
-    for warning in cache.warnings:
-        write_error(warning)
-    return simulation
+    export = arguments.text("export")
+    return simulated(
+        training,
+        card,
+        quiet=arguments.on("json"),
+        cached=not arguments.on("no_cache"),
+        export=None if export is None else Path(export),
+        peft_config=arguments.text("peft_config"),
+        full_depth=arguments.on("full_depth"),
+        settings=settings,
+    )
 
 
 def _print(simulation: Simulation, estimate: Plan | None, abstained: str | None, arguments: Arguments) -> None:

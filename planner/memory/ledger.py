@@ -21,6 +21,10 @@ outside it and part of the process level only.
 """
 
 
+MEASUREMENT = "measurement"
+"""The basis of what was measured, also where that stands in for an estimate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Instant:
     """The ledger at one named moment of a step: component -> bytes. Its sum is what is allocated then."""
@@ -66,7 +70,7 @@ class Ledgers:
     instant: str
     """The instant of the peak."""
     basis: str
-    """How the figures are known: `formula` or `simulation`."""
+    """How the figures are known: `formula`, `simulation` or `measurement`."""
     instants: tuple[Instant, ...]
 
     @property

@@ -55,20 +55,37 @@ def step_time(architecture: Architecture, run: TrainingRun, gpu: Gpu) -> StepTim
     lines = step_terms(profile, run, gpu, efficiency())
     total = sum(line.seconds for line in lines)
     low, high, coverage, basis = spread(gpu, rates, run)
-    micro_batches = run.gradient_accumulation_steps
-    needed, recomputed = flops(profile, run.micro_batch_size, run.sequence_length + profile.virtual_tokens)
-    peak = _dense_rate(run, gpu)
+    mfu, hfu = _utilization(profile, run, gpu, total)
     return StepTime(
         step_s=total,
         low_s=total * low,
         high_s=total * high,
         coverage=coverage,
-        tokens=run.micro_batch_size * run.sequence_length * micro_batches * run.num_gpus,
+        tokens=run.micro_batch_size * run.sequence_length * run.gradient_accumulation_steps * run.num_gpus,
         terms=tuple(lines),
-        mfu=micro_batches * needed / total / peak if peak else None,
-        hfu=micro_batches * (needed + recomputed) / total / peak if peak else None,
+        mfu=mfu,
+        hfu=hfu,
         basis=f"{rates.basis}; {basis}",
     )
+
+
+def utilization(
+    architecture: Architecture, run: TrainingRun, gpu: Gpu, step_s: float
+) -> tuple[float | None, float | None]:
+    """MFU and HFU of a step that takes `step_s` seconds; None where the card's dense rate is not known.
+
+    Raises `Abstention` where the run's work is not known, `InputError` as `run_profile` does.
+    """
+    return _utilization(work_profile(architecture, run), run, gpu, step_s)
+
+
+def _utilization(profile: RunProfile, run: TrainingRun, gpu: Gpu, step_s: float) -> tuple[float | None, float | None]:
+    needed, recomputed = flops(profile, run.micro_batch_size, run.sequence_length + profile.virtual_tokens)
+    peak = _dense_rate(run, gpu)
+    if not peak:
+        return None, None
+    steps = run.gradient_accumulation_steps / step_s / peak
+    return steps * needed, steps * (needed + recomputed)
 
 
 def step_at_length(architecture: Architecture, run: TrainingRun, gpu: Gpu) -> Callable[[int], StepTime]:

@@ -12,10 +12,10 @@ from planner.catalogue import Gpu, find_gpu
 from planner.catalogue.files import read_bytes
 from planner.plan import loaded_config
 from planner.run import TrainingRun
+from profiler.documents import NotADocument, from_document, to_document
 from profiler.simulate.allocator.settings import AllocatorSettings
 from profiler.simulate.cache import DAMAGED, SimulationCache
 from profiler.simulate.progress import Progress, silent
-from profiler.documents import NotADocument, from_document, to_document
 from profiler.simulate.types import Simulation
 
 _ROOT = Path(__file__).parents[2]
@@ -31,6 +31,7 @@ def simulate_cached(
     peft_config: str | None = None,
     full_depth: bool = False,
     settings: AllocatorSettings | None = None,
+    live: bool = False,
     progress: Progress = silent,
     simulator: Callable[..., Simulation] | None = None,
 ) -> Simulation:
@@ -48,13 +49,13 @@ def simulate_cached(
         # kept without the note, which is about how the card was spelt
         gpu, note = match.gpu, match.note
     settings = settings or AllocatorSettings()
-    key = _key(run, gpu, peft_config, full_depth, settings)
+    key = _key(run, gpu, peft_config, full_depth, settings) | {"live": live}
     simulation = _found(cache, key)
     if simulation is None:
         if simulator is None:
             from profiler.simulate.simulate import simulate as simulator
         simulation = simulator(
-            run, gpu, peft_config=peft_config, full_depth=full_depth, settings=settings, progress=progress
+            run, gpu, peft_config=peft_config, full_depth=full_depth, settings=settings, live=live, progress=progress
         )
         cache.put(key, to_document(simulation))
     return replace(simulation, notes=(note, *simulation.notes)) if note else simulation

@@ -14,7 +14,7 @@ from planner.run import TrainingRun
 from profiler.simulate import stack
 from profiler.simulate.allocator import AllocatorSettings, Replay, replay
 from profiler.simulate.export import write_snapshot
-from profiler.simulate.ledger import LayerRange, instant_of, ledgers
+from profiler.simulate.ledger import LayerRange, changes_of, instant_of, ledgers, requested_sizes
 from profiler.simulate.progress import Progress, silent
 from profiler.simulate.stream import Stream
 from profiler.simulate.timeline import timeline
@@ -31,14 +31,16 @@ def simulate(
     peft_config: str | None = None,
     full_depth: bool = False,
     settings: AllocatorSettings | None = None,
+    live: bool = False,
     progress: Progress = silent,
     export: Path | None = None,
 ) -> Simulation:
     """Simulate a run on a card (its name, or a `Gpu`), or on none yet.
 
     peft_config: path of an `adapter_config.json` that stands for the run's method. full_depth: trace every layer
-    instead of assembling the stream from a few. export: where to write the replay as a snapshot for PyTorch's memory
-    viewer.
+    instead of assembling the stream from a few. live: ledgers of tensors alone, to be held to a device without CUDA's
+    allocator: in as many bytes as they ask for, and without cuBLAS' workspaces. export: where to write the replay as a
+    snapshot for PyTorch's memory viewer.
 
     Raises `InputError` where the run, its model, the card or the installed libraries cannot be used, and
     `Abstention` for what is not simulated.
@@ -60,7 +62,7 @@ def simulate(
     from profiler.simulate.traced import trace_run
 
     with stack.quiet():
-        traced = trace_run(run, peft_config, full_depth, gpu, progress)
+        traced = trace_run(run, peft_config, full_depth, gpu, progress, with_workspaces=not live)
     progress("replaying the allocator", 0.85)
     settings = settings or AllocatorSettings()
     capacity = gpu.usable_bytes if gpu is not None else None
@@ -69,18 +71,24 @@ def simulate(
     if export is not None:
         progress("writing the snapshot", 0.95)
         write_snapshot(export, stream, traced.layer_names, replayed, settings, capacity=capacity)
-    return _simulation(traced, gpu, settings, replayed, notes)
+    return _simulation(traced, gpu, settings, replayed, live, notes)
 
 
 def _simulation(
-    traced: TracedRun, gpu: Gpu | None, settings: AllocatorSettings, replayed: Replay, notes: list[str]
+    traced: TracedRun,
+    gpu: Gpu | None,
+    settings: AllocatorSettings,
+    replayed: Replay,
+    live: bool,
+    notes: list[str],
 ) -> Simulation:
     stream, layers = traced.stream, traced.layers
     failure = _failure(replayed, stream, layers, traced.layer_names, gpu.usable_bytes if gpu is not None else 0)
     retries = replayed.retries
     if replayed.out_of_memory is not None:
         replayed = replay(stream.events, settings, empty_cache_before=stream.emptied)
-    instants = ledgers(stream, _changes(replayed), layers)
+    changes = requested_sizes(stream) if live else changes_of(replayed.allocated)
+    instants = ledgers(stream, changes, layers)
     peak = max(instants, key=lambda instant: instant.allocated_bytes)
     reserved = replayed.reserved_peak
     return Simulation(
@@ -107,15 +115,6 @@ def _simulation(
         approximations=traced.approximations,
         notes=(*notes, *traced.notes),
     )
-
-
-def _changes(replayed: Replay) -> list[int]:
-    before = 0
-    changes: list[int] = []
-    for now in replayed.allocated:
-        changes.append(now - before)
-        before = now
-    return changes
 
 
 def _failure(

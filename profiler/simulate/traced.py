@@ -83,8 +83,14 @@ def trace_run(
     full_depth: bool = False,
     gpu: Gpu | None = None,
     tell: Progress = silent,
+    *,
+    with_workspaces: bool = True,
 ) -> TracedRun:
-    """Build the run's model, trace a step of it and assemble the stream of its training."""
+    """Build the run's model, trace a step of it and assemble the stream of its training.
+
+    with_workspaces: whether cuBLAS takes its own of the allocator, as it does on CUDA.
+    """
+    libraries = workspaces(gpu) if with_workspaces else ()
     padded = run.micro_batch_size > 1 and not run.packing
     with on_sim(padded=padded, capability=_capability(gpu)), liger.kernels_of(run, _capability(gpu)):
         tell("building the model", 0.4)
@@ -97,7 +103,7 @@ def trace_run(
         assembly = Assembly(trace, selection)
         notes: list[str] = []
         try:
-            stream, layers = _assembled(built, run, gpu, trace, selection, assembly, tell)
+            stream, layers = _assembled(built, run, libraries, trace, selection, assembly, tell)
         except DoesNotFold:
             if len(selection.kept) == depth:
                 raise
@@ -105,7 +111,7 @@ def trace_run(
             built = _build(run, peft_file)
             selection = _everything(depth)
             trace = _trace(built, run, selection)
-            stream, layers = _assembled(built, run, gpu, trace, selection, Assembly(trace, selection), tell)
+            stream, layers = _assembled(built, run, libraries, trace, selection, Assembly(trace, selection), tell)
     return TracedRun(
         run=run,
         peft_type=built.peft_type,
@@ -165,7 +171,7 @@ def _trace(built: _Built, run: TrainingRun, selection: Selection) -> Trace:
 def _assembled(
     built: _Built,
     run: TrainingRun,
-    gpu: Gpu | None,
+    libraries: tuple[int, ...],
     trace: Trace,
     selection: Selection,
     assembly: Assembly,
@@ -180,7 +186,7 @@ def _assembled(
         optimizer,
         [names[tensor.name] for tensor in reached],
         micro_batches=run.gradient_accumulation_steps,
-        workspaces=workspaces(gpu),
+        workspaces=libraries,
         loop=TRAINERS[run.trainer],
         empty_cache=run.empty_cache,
         shorter=(built.virtual_tokens + SHORTER * run.sequence_length) / (built.virtual_tokens + run.sequence_length),

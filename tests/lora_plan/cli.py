@@ -39,6 +39,7 @@ def spawn(
 ) -> subprocess.CompletedProcess[bytes]:
     """`python -m lora_plan` with `argv`, in a process of its own with a bare environment."""
     bare = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    bare["LORA_PLAN_RECORDS"] = os.devnull
     return subprocess.run(
         [sys.executable, "-m", "lora_plan", *argv],
         check=False,

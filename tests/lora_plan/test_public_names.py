@@ -15,15 +15,20 @@ NAMES = [
     "Abstention",
     "InputError",
     "Job",
+    "LoraPlanCallback",
+    "NoUsableDevice",
+    "NotMeasured",
     "Plan",
     "Recommendation",
     "Simulation",
     "TrainingRun",
+    "Verification",
     "Wishes",
     "__version__",
     "plan",
     "recommend",
     "simulate",
+    "verify",
 ]
 
 
@@ -33,7 +38,8 @@ def test_the_public_names_are_these_and_no_others() -> None:
 
 
 def test_each_name_is_that_of_its_own_module() -> None:
-    from planner.errors import Abstention, InputError
+    from lora_plan.callback import LoraPlanCallback
+    from planner.errors import Abstention, InputError, NotMeasured, NoUsableDevice
     from planner.job import Job
     from planner.plan import plan
     from planner.plan_types import Plan
@@ -43,19 +49,26 @@ def test_each_name_is_that_of_its_own_module() -> None:
     from pricing.wishes import Wishes
     from profiler.simulate.simulate import simulate
     from profiler.simulate.types import Simulation
+    from profiler.verification import Verification
+    from profiler.verify import verify
 
     for name, value in {
         "Abstention": Abstention,
         "InputError": InputError,
         "Job": Job,
+        "LoraPlanCallback": LoraPlanCallback,
+        "NoUsableDevice": NoUsableDevice,
+        "NotMeasured": NotMeasured,
         "Plan": Plan,
         "Recommendation": Recommendation,
         "Simulation": Simulation,
         "TrainingRun": TrainingRun,
+        "Verification": Verification,
         "Wishes": Wishes,
         "plan": plan,
         "recommend": recommend,
         "simulate": simulate,
+        "verify": verify,
     }.items():
         assert getattr(lora_plan, name) is value
 

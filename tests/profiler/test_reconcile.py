@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.memory.ledger import Instant, Ledgers, Levels
-from profiler.reconcile import reconcile
+from profiler.reconcile import reconcile, without_runtime
 
 
 def ledgers(basis: str, *instants: Instant, reserved: int = 0, process: int | None = None) -> Ledgers:
@@ -113,3 +113,28 @@ def test_nothing_is_lost_and_components_add_up(columns: list[Ledgers]) -> None:
     assert [at.name for at in result.instants if at.allocated.bytes[-1] is not None] == [
         instant.name for instant in columns[-1].instants
     ]
+
+
+def test_without_runtime_every_instant_and_level_lacks_the_workspaces() -> None:
+    estimate = ledgers(
+        "formula",
+        Instant("load", {"base_weights": 1000, "temporaries": 350, "runtime": 0}),
+        Instant("loss", {"base_weights": 1000, "logits_and_loss": 300, "runtime": 160}),
+        reserved=1600,
+        process=2000,
+    )
+    alone = without_runtime(estimate)
+    assert [at.components for at in alone.instants] == [
+        {"base_weights": 1000, "temporaries": 350},
+        {"base_weights": 1000, "logits_and_loss": 300},
+    ]
+    # 1600 - 160; the process has the context of a card; loading, 1350, is above the loss, 1300
+    assert alone.peak_bytes == Levels(1350, 1440, None)
+    assert alone.instant == "load"
+    assert alone.basis == "formula"
+
+
+def test_without_runtime_nothing_changes_where_there_is_none() -> None:
+    alone = without_runtime(SIMULATION)
+    assert alone.instants == SIMULATION.instants
+    assert (alone.peak_bytes.allocated, alone.peak_bytes.reserved) == (1420, 1600)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.memory.ledger import COMPONENTS, Instant, Ledgers, Levels
-from planner.units import GIB
+from planner.units import GIB, MIB
 from profiler.reconcile import reconcile
 from reports.components import INSTANTS
 from reports.page import Page
@@ -100,3 +100,19 @@ def test_no_line_is_wider_than_the_page(columns: list[Ledgers], width: int, unic
     page = Page(width, unicode=unicode)
     lines = reconciliation_section(reconcile(columns), page)
     assert max(map(len, page.finish(lines).split("\n"))) <= width
+
+
+def test_three_columns_have_their_shares_within_80_columns() -> None:
+    simulation, plan = that_fits()
+    measured = replace(simulation.memory, basis="measurement")
+    lines = reconciliation_section(reconcile([plan.memory, simulation.memory, measured]), Page())
+    assert lines[1].split() == ["est.", "sim.", "meas.", "est.", "-", "meas.", "sim.", "-", "meas."]
+    assert row(lines, "allocated") == ["44.36", "45.22", "45.22", "-0.86", "-1.9%", "0", "0%", "!"]
+
+
+def test_what_is_less_than_a_gib_is_in_mib() -> None:
+    estimate = ledgers("formula", {"loss": {"base_weights": 100 * MIB}})
+    simulation = ledgers("simulation", {"loss": {"base_weights": 98 * MIB}})
+    lines = reconciliation_section(reconcile([estimate, simulation]), Page())
+    assert lines[0] == "Estimate beside simulation, in MiB"
+    assert row(lines, "base weights") == ["100.00", "98.00", "+2.00", "+2.0%", "!"]

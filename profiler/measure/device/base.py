@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from profiler.measure.device.nvml import Card
 from profiler.measure.types import MeasuredDevice
 
 
@@ -30,6 +31,10 @@ class Device(Protocol):
 
     def described(self) -> MeasuredDevice:
         """The device as it is now."""
+        ...
+
+    def card(self) -> Card | None:
+        """The same card as NVML has it; None where that does not know it."""
         ...
 
     def synchronize(self) -> None:

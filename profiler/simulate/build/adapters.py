@@ -61,7 +61,7 @@ def wrap(model: Any, run: TrainingRun, config: peft.PeftConfig | None) -> Any:
     for warning in caught:
         _log.info("PEFT: %s", warning.message)
     if run.adapter_dtype != "float32":
-        _cast(wrapped, config, getattr(torch, run.adapter_dtype))
+        cast_adapters(wrapped, config, getattr(torch, run.adapter_dtype))
     _to_meta(wrapped)
     if getattr(wrapped, "prompt_tokens", None):
         # indices that stay on the host until each forward pass
@@ -112,7 +112,7 @@ def _bound_patterns(model: nn.Module, config: Any) -> None:
             matching(pattern, names, field=field)
 
 
-def _cast(model: nn.Module, config: Any, dtype: torch.dtype) -> None:
+def cast_adapters(model: nn.Module, config: Any, dtype: torch.dtype) -> None:
     """Give `dtype` to what `cast_adapter_dtype` (`peft/tuners/tuners_utils.py`) makes float32, and to prompts."""
     if config.peft_type != "LN_TUNING":  # its copies stay as the base's
         for layer in model.modules():

@@ -22,7 +22,7 @@ def build_model(run: TrainingRun, loaded: LoadedConfig) -> Any:
 
     Raises `InputError` where transformers does not know the architecture, or cannot build it without data.
     """
-    config = _config(loaded)
+    config = transformers_config(loaded)
     try:
         with torch.device("meta"):
             model: Any = _class_of(config, loaded).from_config(
@@ -62,7 +62,8 @@ def layers_of(model: Any) -> tuple[str, nn.ModuleList]:
     return next((name, layers) for size, name, layers in found if size == most)
 
 
-def _config(loaded: LoadedConfig) -> Any:
+def transformers_config(loaded: LoadedConfig) -> Any:
+    """The config as transformers has it. Raises `InputError` where that does not know or refuses it."""
     fields = copy.deepcopy(loaded.config)
     # of the checkpoint, not of the run: what the run loads is in its own quantization and dtype
     for name in ("quantization_config", "torch_dtype", "dtype", "auto_map", "attn_implementation"):

@@ -35,27 +35,33 @@ def quantize(model: Any, run: TrainingRun) -> None:
             f"the kernels of {run.quantization} are not simulated", way_out="plan it, or simulate nf4 in its place"
         )
     device.load()
-    import transformers
     from transformers.modeling_utils import local_torch_dtype
     from transformers.quantizers.quantizer_bnb_4bit import Bnb4BitHfQuantizer
     from transformers.quantizers.quantizer_bnb_8bit import Bnb8BitHfQuantizer
 
     dtype = getattr(torch, run.base_dtype)
-    quantizer: Any
-    if run.quantization == "int8":
-        quantizer = Bnb8BitHfQuantizer(transformers.BitsAndBytesConfig(load_in_8bit=True), pre_quantized=False)
-    else:
-        config = transformers.BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=run.quantization,
-            bnb_4bit_use_double_quant=run.double_quant,
-            bnb_4bit_compute_dtype=getattr(torch, compute_dtype(run)),
-        )
-        quantizer = Bnb4BitHfQuantizer(config, pre_quantized=False)
+    kind: Any = Bnb8BitHfQuantizer if run.quantization == "int8" else Bnb4BitHfQuantizer
+    quantizer: Any = kind(settings_of(run), pre_quantized=False)
     with local_torch_dtype(dtype):
         quantizer.preprocess_model(model, dtype=dtype, device_map={"": 0})
     model.hf_quantizer = quantizer
     quantizer.postprocess_model(model)
+
+
+def settings_of(run: TrainingRun) -> Any:
+    """transformers' `BitsAndBytesConfig` of a run; None where nothing is quantized by bitsandbytes."""
+    import transformers
+
+    if run.quantization == "int8":
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    if run.quantization not in ("nf4", "fp4"):
+        return None
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=run.quantization,
+        bnb_4bit_use_double_quant=run.double_quant,
+        bnb_4bit_compute_dtype=getattr(torch, compute_dtype(run)),
+    )
 
 
 def prepare_kbit(model: Any, run: TrainingRun) -> None:

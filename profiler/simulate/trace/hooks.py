@@ -7,14 +7,52 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.nn.modules import module as module_hooks
 
-from profiler.simulate.trace.trace import BACKWARD, FORWARD, GRADIENTS, HEAD, LOSS, Free, Window
-from profiler.simulate.trace.tracker import Tracker
+from profiler.simulate.trace.trace import (
+    BACKWARD,
+    FORWARD,
+    GRADIENTS,
+    HEAD,
+    LOSS,
+    TEMPORARY,
+    Allocation,
+    Window,
+)
+
+_CHECKPOINT = "_gradient_checkpointing_func"
+
+
+class Marked(Protocol):
+    """What is told of the windows: a `Tracker`, or whatever else wants to know where a step is."""
+
+    module: str
+    """The module whose forward pass runs."""
+
+    @property
+    def window(self) -> Window:
+        """The window that is open."""
+        ...
+
+    def enter(self, window: Window, component: str = TEMPORARY) -> None:
+        """Begin a window."""
+        ...
+
+    def recompute(self, begins: bool) -> None:
+        """A checkpointed layer begins to run again, or has ended."""
+        ...
+
+    def allocation_of(self, tensor: torch.Tensor) -> Allocation | None:
+        """The allocation that holds a tensor, where it is known."""
+        ...
+
+    def gradient(self, name: str, allocation: Allocation) -> None:
+        """The gradient of the parameter `name` is there."""
+        ...
 
 
 class Marks:
@@ -23,7 +61,7 @@ class Marks:
     part: the micro-batch that is traced, set before each.
     """
 
-    def __init__(self, tracker: Tracker, layers: list[nn.Module], names: Mapping[int, str]) -> None:
+    def __init__(self, tracker: Marked, layers: list[nn.Module], names: Mapping[int, str]) -> None:
         self.part = 0
         self._tracker = tracker
         self._layers = {id(layer): position for position, layer in enumerate(layers)}
@@ -42,15 +80,19 @@ class Marks:
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 handles.append(parameter.register_post_accumulate_grad_hook(self._gradient_of(name)))
+        checkpointed: list[tuple[dict[str, Any], Any]] = []
         for layer in model.modules():
-            checkpoint = getattr(layer, "_gradient_checkpointing_func", None)
+            checkpoint = getattr(layer, _CHECKPOINT, None)
             if checkpoint is not None:
-                vars(layer)["_gradient_checkpointing_func"] = self._checkpoint(checkpoint)
+                checkpointed.append((vars(layer), checkpoint))
+                vars(layer)[_CHECKPOINT] = self._checkpoint(checkpoint)
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
+            for attributes, checkpoint in checkpointed:
+                attributes[_CHECKPOINT] = checkpoint
 
     def backward(self) -> None:
         """The backward pass begins."""
@@ -120,6 +162,6 @@ class Marks:
             allocation = self._tracker.allocation_of(parameter.grad)
             if allocation is not None:
                 allocation.component = GRADIENTS
-                self._tracker.trace.gradients[name] = Free(allocation.window, allocation.number)
+                self._tracker.gradient(name, allocation)
 
         return accumulated

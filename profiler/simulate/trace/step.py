@@ -59,7 +59,7 @@ def trace_passes(
     model.train()
     micro_batches = 2 if run.gradient_accumulation_steps > 1 else 1
     kept: list[Any] = []
-    with _collector_off():
+    with collector_off():
         for part in range(micro_batches):
             kept.append(_micro_batch(model, run, marks, tracker, part))
         if run.eval_batch_size:
@@ -85,7 +85,7 @@ def _micro_batch(model: nn.Module, run: TrainingRun, marks: Marks, tracker: Trac
         if not keeps_outputs:
             outputs = None
     del batch
-    _settle(tracker, part)
+    settle(tracker, part)
     tracker.enter(Window(LOSS_BACKWARD, None, part), LOSS)
     marks.backward()
     # in this thread: what the modes of a thread say does not reach autograd's own, nor do errors leave it
@@ -128,7 +128,7 @@ def _autocast(run: TrainingRun) -> contextlib.AbstractContextManager[Any]:
     return torch.autocast(NAME, AUTOCAST[run.mixed_precision])
 
 
-def _settle(tracker: Tracker, part: int) -> None:
+def settle(tracker: Tracker, part: int) -> None:
     """Name what the forward pass has kept: it is all there is until the backward pass."""
     for allocation in tracker.live():
         window = tracker.trace.windows[allocation.window].window
@@ -137,7 +137,7 @@ def _settle(tracker: Tracker, part: int) -> None:
 
 
 @contextlib.contextmanager
-def _collector_off() -> Generator[None]:
+def collector_off() -> Generator[None]:
     # a collection at an arbitrary moment would end what cycles keep alive, and differently in each run
     enabled = gc.isenabled()
     gc.collect()

@@ -59,6 +59,17 @@ class Tracker(TorchDispatchMode):
         self._recomputing = begins
         self._recomputed = not begins
 
+    def gradient(self, name: str, allocation: Allocation) -> None:
+        """The gradient of the parameter `name` is there, in `allocation`."""
+        self.trace.gradients[name] = Free(allocation.window, allocation.number)
+
+    def adopt(self, tensor: torch.Tensor, component: str) -> None:
+        """Follow a tensor that was made while nobody watched, from the open window on."""
+        self._see(tensor, "")
+        allocation = self.allocation_of(tensor)
+        if allocation is not None:
+            allocation.component = component
+
     @property
     def window(self) -> Window:
         """The window that is open."""

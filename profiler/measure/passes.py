@@ -1,0 +1,246 @@
+"""One model on one device: loaded, warmed up, timed, and its tensors followed."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from planner.architecture.config_file import LoadedConfig
+from planner.memory.ledger import Instant, Levels
+from planner.run import TrainingRun
+from planner.units import GIB, MIB
+from profiler.measure.as_on_cuda import as_on_cuda
+from profiler.measure.build import build
+from profiler.measure.device.base import Device
+from profiler.measure.device.sampler import Reading, Sampler
+from profiler.measure.leveled import Leveled, highest_of_instants
+from profiler.measure.steps import Trainer
+from profiler.measure.timed import Timer
+from profiler.measure.tracked import Tracked
+from profiler.measure.types import MeasuredLevels, MeasuredOutOfMemory, StepSample
+from profiler.simulate.allocator import AllocatorSettings, replay
+from profiler.simulate.ledger import Place, largest_of_instants, ledgers_of_places, requested_sizes
+from profiler.simulate.progress import Progress
+from profiler.simulate.trace.trace import RUNTIME, TEMPORARY, Window
+
+WARM_UP = 2
+"""Steps before any is timed: the first makes the optimizer's states, the second is the first of the steady state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to run, and for how long."""
+
+    run: TrainingRun
+    loaded: LoadedConfig
+    steps: int
+    """At most so many timed ones."""
+    seconds_left: Callable[[], float]
+    """Before the measurement has to end."""
+    weights: str | None = None
+    workspaces: int = 0
+    """Bytes that cuBLAS takes of the allocator on this card."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """What one model took."""
+
+    places: Mapping[Place, Instant]
+    """The largest ledger of each place of a step, under the name of its instant."""
+    live: Mapping[Place, Instant]
+    """The same of tensors alone, in as many bytes as they asked for; on a CPU `places` is that too."""
+    levels: tuple[MeasuredLevels, ...]
+    """The highest of each instant."""
+    peak: Levels
+    """Of all steps; reserved as the allocator's replay has it where the device has no caching allocator."""
+    samples: tuple[StepSample, ...]
+    retries: int
+    loss: float | None
+    finite: bool
+    """Whether every loss was."""
+    total: int
+    trainable: int
+
+
+class RanOutOfMemory(Exception):
+    """The device's memory was not enough."""
+
+    def __init__(self, failure: MeasuredOutOfMemory) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def run_passes(
+    asked: Asked,
+    device: Device,
+    sampler: Sampler,
+    read: Callable[[], Reading],
+    tell: Progress,
+    kept: tuple[int, ...] | None = None,
+) -> Passes:
+    """Run a model, with the layers `kept` of it (None: all), and leave nothing of it on the device.
+
+    Raises `RanOutOfMemory`; `InputError` and `Abstention` where the stack refuses the run.
+    """
+    run = asked.run
+    counted = device.allocator() is not None
+    before = _retries(device)
+    tracked, leveled = Tracked(device.torch_device.type), Leveled(device, read)
+    with _out_of_memory(device, leveled), _as_on_cuda(run, device):
+        tell("building the model", 0.1)
+        with tracked.loading():
+            built = build(run, asked.loaded, device.torch_device, kept=kept, weights=asked.weights, done=tracked.loaded)
+        trainer = Trainer(built, run, device.torch_device, device.empty_cache)
+        tell("warming up", 0.3)
+        with contextlib.ExitStack() as watching:
+            watching.enter_context(leveled.steps(built))
+            if not counted:
+                watching.enter_context(tracked.steps(built))
+            watcher: Leveled | _Both = leveled if counted else _Both(leveled, tracked)
+            for step in range(1, WARM_UP + 1):
+                watcher.begin(step)
+                trainer.step(watcher)
+            if run.eval_batch_size:
+                trainer.evaluate(watcher)
+        device.reset_peaks()
+        samples = _timed(asked, trainer, device, sampler, tell)
+        held = device.allocator()
+        if counted:
+            tell("following its tensors", 0.8)
+            tracked.adopt(built, trainer.optimizer)
+            with tracked.steps(built):
+                tracked.begin(WARM_UP + 1)
+                trainer.step(tracked)
+                if run.eval_batch_size:
+                    trainer.evaluate(tracked)
+    stream, layers = tracked.stream(), tracked.layers()
+    places = live = ledgers_of_places(stream, requested_sizes(stream), layers)
+    levels = highest_of_instants(leveled.places)
+    if held is None:
+        # what CUDA's allocator would hold of the same tensors
+        reserved = replay(stream.events, AllocatorSettings()).reserved_peak
+        levels = _as_followed(levels, largest_of_instants(places))
+    else:
+        reserved = max([held.peak_reserved, *(at.reserved or 0 for at in levels)])
+        places = with_unseen(places, leveled.places, asked.workspaces)
+    peak = Levels(max(at.allocated for at in levels), reserved, _most(at.process for at in levels))
+    return Passes(
+        places=places,
+        live=live,
+        levels=levels,
+        peak=peak,
+        samples=tuple(samples),
+        retries=_retries(device) - before,
+        loss=trainer.read_loss(),
+        finite=trainer.finite,
+        total=built.total,
+        trainable=built.trainable,
+    )
+
+
+def with_unseen(
+    places: Mapping[Place, Instant], levels: Mapping[Place, MeasuredLevels], workspaces: int
+) -> dict[Place, Instant]:
+    """The ledgers with what only the allocator knows of: cuBLAS' workspaces, scratch memory of kernels, and how it
+    rounds.
+
+    levels: as the allocator counted each place without anyone following tensors. The sums of the ledgers become
+    theirs.
+    """
+    found: dict[Place, Instant] = {}
+    for place, ledger in places.items():
+        counted = levels[place].allocated if place in levels else ledger.allocated_bytes
+        unseen = counted - ledger.allocated_bytes
+        runtime = min(max(unseen, 0), workspaces)
+        components = ledger.components | {RUNTIME: ledger.components[RUNTIME] + runtime}
+        components[TEMPORARY] = components[TEMPORARY] + unseen - runtime
+        found[place] = Instant(ledger.name, components)
+    return found
+
+
+def _as_followed(levels: Sequence[MeasuredLevels], instants: Sequence[Instant]) -> tuple[MeasuredLevels, ...]:
+    """The levels with what followed tensors take in place of what an allocator would count."""
+    known = {instant.name: instant.allocated_bytes for instant in instants}
+    return tuple(replace(at, allocated=known[at.name]) for at in levels if at.name in known)
+
+
+def _timed(asked: Asked, trainer: Trainer, device: Device, sampler: Sampler, tell: Progress) -> list[StepSample]:
+    """Steps with nobody watching but a clock, as many as there is time for."""
+    timer = Timer(device)
+    samples: list[StepSample] = []
+    device.synchronize()
+    with sampler.timed():
+        while len(samples) < asked.steps and asked.seconds_left() > (samples[-1].step_s if samples else 0):
+            tell("timing steps", 0.4 + 0.4 * len(samples) / asked.steps)
+            timer.begin()
+            trainer.step(timer)
+            samples.append(timer.end())
+    return samples
+
+
+class _Both:
+    """Two watchers of the same steps."""
+
+    def __init__(self, leveled: Leveled, tracked: Tracked) -> None:
+        self._watchers = (leveled, tracked)
+
+    def begin(self, step: int) -> None:
+        for watcher in self._watchers:
+            watcher.begin(step)
+
+    def enter(self, window: Window, component: str = TEMPORARY) -> None:
+        for watcher in self._watchers:
+            watcher.enter(window, component)
+
+    def settle(self, part: int) -> None:
+        for watcher in self._watchers:
+            watcher.settle(part)
+
+
+@contextlib.contextmanager
+def _out_of_memory(device: Device, leveled: Leveled) -> Generator[None]:
+    """Memory that runs out as `RanOutOfMemory`, which holds nothing of what was there."""
+    failure = None
+    try:
+        yield
+    except Exception as error:
+        if not device.is_out_of_memory(error):
+            raise
+        held = device.allocator()
+        described = device.described()
+        failure = MeasuredOutOfMemory(
+            requested_bytes=requested_bytes(str(error)),
+            allocated_bytes=held.allocated if held else None,
+            reserved_bytes=held.reserved if held else None,
+            capacity_bytes=described.usable_bytes or described.memory_bytes,
+            instant=leveled.instant,
+            step=leveled.step,
+            message=" ".join(str(error).split())[:300].partition(". ")[0],
+        )
+    if failure is not None:
+        raise RanOutOfMemory(failure)
+
+
+def requested_bytes(message: str) -> int | None:
+    """What torch says that it tried to allocate: `Tried to allocate 2.00 GiB`, `you tried to allocate 64 bytes`."""
+    found = re.search(r"[Tt]ried to allocate ([\d.]+) (\w+)", message)
+    units = {"bytes": 1, "KiB": 1024, "MiB": MIB, "GiB": GIB}
+    return round(float(found[1]) * units[found[2]]) if found and found[2] in units else None
+
+
+def _as_on_cuda(run: TrainingRun, device: Device) -> contextlib.AbstractContextManager[None]:
+    return as_on_cuda(run) if device.kind == "cpu" else contextlib.nullcontext()
+
+
+def _retries(device: Device) -> int:
+    held = device.allocator()
+    return held.retries if held else 0
+
+
+def _most(sizes: Iterable[int | None]) -> int | None:
+    return max((size for size in sizes if size is not None), default=None)

@@ -1,0 +1,1 @@
+"""A real training run, watched through a callback of its `Trainer`."""

@@ -1,0 +1,119 @@
+"""`verify`: a run measured in a process of its own, with its estimate and its simulation held to that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from planner.catalogue import Gpu, find_gpu
+from planner.errors import Abstention
+from planner.plan import plan
+from planner.plan_types import Plan
+from planner.run import TrainingRun
+from profiler.documents import from_document, to_document
+from profiler.measure.bounds import Bounds
+from profiler.measure.child.lock import device_lock
+from profiler.measure.child.supervise import run_in_child
+from profiler.measure.probe import TARGET, Probe
+from profiler.measure.types import Measurement
+from profiler.simulate.progress import Progress, silent
+from profiler.simulate.types import Simulation
+from profiler.verification import TOLERANCE, Verification, verified
+
+WARM_UP = 2
+"""Steps that `profiler.measure.passes` takes before any is timed."""
+
+Simulator = Callable[[TrainingRun, "Gpu | None", bool], Simulation]
+"""Simulates a run on a card, live tensors alone where the last argument is true."""
+
+
+def verify(
+    run: TrainingRun,
+    gpu: Gpu | str | None = None,
+    *,
+    device: str | None = None,
+    slices: bool | None = None,
+    weights: str | None = None,
+    bounds: Bounds | None = None,
+    tolerance: float = TOLERANCE,
+    simulator: Simulator | None = None,
+    with_simulation: bool = True,
+    progress: Progress = silent,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Verification:
+    """Measure a run, and hold the plan and the simulation of it to that.
+
+    gpu: the card that the run is meant for; None: the one that is measured. device: cuda, xpu, mps or cpu; None: the
+    first that there is. slices: measure a few layers for all; None: where the whole model does not fit. weights: a
+    folder of safetensors; None: random ones. simulator: in place of `simulate`. tell: hears what is worth a sentence
+    while it runs, such as another measurement that is waited for.
+
+    Raises `InputError` and `Abstention` as `measure` does, `NoUsableDevice`, and `NotMeasured` where the process that
+    measures comes to an end without a result.
+    """
+    if isinstance(gpu, str):
+        gpu = find_gpu(gpu).gpu
+    measurement = measured(
+        run, device=device, slices=slices, weights=weights, bounds=bounds or Bounds(), progress=progress, tell=tell
+    )
+    if gpu is None and measurement.device.gpu is not None:
+        gpu = find_gpu(measurement.device.gpu).gpu
+    planned, why_no_plan = _planned(measurement.run, gpu)
+    simulation, why_no_simulation = None, None
+    if with_simulation:
+        simulation, why_no_simulation = _simulated(measurement, gpu, simulator or _simulate)
+    return verified(measurement, planned, why_no_plan, simulation, why_no_simulation, tolerance)
+
+
+def measured(
+    run: TrainingRun,
+    *,
+    device: str | None = None,
+    slices: bool | None = None,
+    weights: str | None = None,
+    bounds: Bounds,
+    progress: Progress = silent,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Measurement:
+    """A run measured in a process of its own, one at a time on a device. Arguments and errors as of `verify`."""
+    probe = Probe(run, device, weights, slices, bounds.max_steps - WARM_UP)
+    with device_lock(_lock_name(device), bounds.seconds, tell, what=run.model) as lock:
+        if lock.warning:
+            tell(lock.warning)
+        document = run_in_child(
+            TARGET,
+            to_document(probe),
+            seconds=bounds.seconds,
+            progress=progress,
+            keep=() if lock.descriptor is None else (lock.descriptor,),
+        )
+    return from_document(Measurement, document)
+
+
+def _lock_name(device: str | None) -> str:
+    """One for the CPU, and one for each card that comes first in CUDA_VISIBLE_DEVICES."""
+    if device == "cpu":
+        return "cpu"
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0]
+    name = "".join(char for char in first if char.isascii() and (char.isalnum() or char == "-"))[:60]
+    return f"card-{name or '0'}"
+
+
+def _planned(run: TrainingRun, gpu: Gpu | None) -> tuple[Plan | None, str | None]:
+    try:
+        return plan(run, gpu), None
+    except Abstention as error:
+        return None, error.reason
+
+
+def _simulated(measurement: Measurement, gpu: Gpu | None, simulator: Simulator) -> tuple[Simulation | None, str | None]:
+    try:
+        return simulator(measurement.run, gpu, measurement.device.kind == "cpu"), None
+    except Abstention as error:
+        return None, error.reason
+
+
+def _simulate(run: TrainingRun, gpu: Gpu | None, live: bool) -> Simulation:
+    from profiler.simulate.simulate import simulate
+
+    return simulate(run, gpu, live=live)

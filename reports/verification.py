@@ -1,0 +1,133 @@
+"""A verification for people: the verdict first, then every line of the estimate beside what was measured, and why."""
+
+from __future__ import annotations
+
+from planner.units import format_bytes
+from profiler.judgement import OUTSIDE, UNKNOWN, WITHIN
+from profiler.measure.types import MeasuredDevice, MeasuredOutOfMemory
+from profiler.verification import Verification
+from reports.measured import basis, levels_section, measured_time_section
+from reports.page import Page
+from reports.reconciliation import reconciliation_section
+from reports.sections import joined, list_section
+from reports.verdict import method_title, model_title, trained
+
+_COLOURS = {WITHIN: "green", OUTSIDE: "red", UNKNOWN: "yellow"}
+
+
+def verification_text(verification: Verification, page: Page, *, record: str | None = None) -> str:
+    """The whole view of a verification, within the page's width; `record`: where the measurement was stored."""
+    measurement, reconciliation = verification.measurement, verification.reconciliation
+    notes = [*measurement.notes, *([f"stored as {record}"] if record else [])]
+    sections = [
+        _verdict(verification, page),
+        reconciliation_section(reconciliation, page, note=_missing(verification)) if reconciliation else [],
+        levels_section(measurement.levels, page),
+        measured_time_section(verification, page),
+        list_section("What is off, and why", [cause.sentence for cause in verification.causes], page),
+        list_section("What it rests on", [*basis(measurement), *_compared(verification)], page),
+        list_section("Notes", notes, page),
+    ]
+    return page.finish(joined(sections))
+
+
+def _verdict(verification: Verification, page: Page) -> list[str]:
+    """The verdict, the run and the device; the figures it rests on; the allocation that failed, where one did."""
+    measurement = verification.measurement
+    word, colour = verdict_word(verification), _COLOURS[verification.verdict]
+    title = f"{model_title(measurement.run)} {method_title(measurement.run)} on {measurement.device.name}, measured"
+    head, *more = page.wrap(f"{word}   {title}", first="", rest=" " * (len(word) + 3))
+    failed = measurement.out_of_memory
+    return [
+        page.style(word, "bold", colour) + page.style(head.removeprefix(word), "bold"),
+        *(page.style(line, "bold") for line in more),
+        *page.wrap(verification.because),
+        *page.wrap(_interval(verification)),
+        *(page.wrap(_failure(failed)) if failed is not None else []),
+        *page.wrap(trained(measurement.parameters)),
+        *(page.style(line, "dim") for line in page.wrap(_device(measurement.device))),
+    ]
+
+
+def verdict_word(verification: Verification) -> str:
+    """`WITHIN 5%`, `OUTSIDE 5%`; of out of memory `OUT OF MEMORY` with whether that was said; `NOT DECIDED`."""
+    ran_out = verification.measurement.out_of_memory is not None
+    if verification.verdict == UNKNOWN:
+        return "OUT OF MEMORY" if ran_out else "NOT DECIDED"
+    if ran_out:
+        return "OUT OF MEMORY, as said" if verification.verdict == WITHIN else "OUT OF MEMORY, not foreseen"
+    word = "WITHIN" if verification.verdict == WITHIN else "OUTSIDE"
+    # with time there are two bounds
+    return word if verification.check_time else f"{word} {100 * verification.tolerance:g}%"
+
+
+def _interval(verification: Verification) -> str:
+    """The interval of the estimate, and whether what was measured is in it."""
+    plan, reconciliation = verification.plan, verification.reconciliation
+    if plan is None or reconciliation is None or verification.without_runtime:
+        return ""
+    interval, measured = plan.memory.interval_bytes, reconciliation.levels[1].bytes[-1] or 0
+    inside = "is in it" if interval.low <= measured <= interval.high else "is outside"
+    return (
+        f"the estimate's interval, {format_bytes(interval.low)} to {format_bytes(interval.high)}, is meant to hold "
+        f"{interval.coverage:.0%} of runs: this one {inside}"
+    )
+
+
+def _failure(failed: MeasuredOutOfMemory) -> str:
+    """What there was when the allocation failed, and torch's own words."""
+    sizes = [
+        f"{format_bytes(size)} {what}"
+        for size, what in (
+            (failed.allocated_bytes, "live"),
+            (failed.reserved_bytes, "reserved"),
+            (failed.capacity_bytes, "there in all"),
+        )
+        if size is not None
+    ]
+    return ", ".join([*sizes, f"torch says: {failed.message}"])
+
+
+def _device(device: MeasuredDevice) -> str:
+    """`NVIDIA A100-SXM4-80GB: 80.0 GiB, 79.1 GiB free before; driver 580.95.05, CUDA 13.0`"""
+    memory = f"{format_bytes(device.memory_bytes)}, {format_bytes(device.free_bytes)} free before"
+    versions = [
+        text
+        for text in (
+            device.driver and f"driver {device.driver}",
+            device.runtime,
+            device.compute_capability and f"compute capability {device.compute_capability}",
+        )
+        if text
+    ]
+    return "; ".join([f"{device.name} ({device.kind}): {memory}", *([", ".join(versions)] if versions else [])])
+
+
+def _missing(verification: Verification) -> str:
+    """What the columns lack, and why."""
+    if verification.plan is None and verification.simulation is None:
+        return ""  # which the verdict says
+    missing = [
+        f"no {name}: {why}"
+        for name, said, why in (
+            ("estimate", verification.plan, verification.why_no_plan),
+            ("simulation", verification.simulation, verification.why_no_simulation),
+        )
+        if said is None and why
+    ]
+    return "; ".join(missing)
+
+
+def _compared(verification: Verification) -> list[str]:
+    """What was left out of the comparison, or carried over."""
+    device, said = verification.measurement.device, list[str]()
+    if device.kind == "cpu":
+        said.append(
+            "on a CPU allocated is what live tensors take, and reserved what PyTorch's caching allocator would hold "
+            "for the same allocations, by replay"
+        )
+    if verification.another_card and device.kind != "cpu":
+        said.append(f"measured on another card than {verification.another_card}: memory carries over, time does not")
+    if verification.without_runtime and verification.reconciliation is not None:
+        said.append("cuBLAS workspaces are left out of every column: they are the card's, not the run's")
+    return said
