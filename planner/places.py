@@ -1,4 +1,4 @@
-"""Where the user's records are: here and not beside them, so that a plan can see that there are none."""
+"""Where the user's own records and price sheets are. Here, so that a plan can see cheaply that there are no records."""
 
 from __future__ import annotations
 
@@ -24,13 +24,24 @@ def records_file(environment: Mapping[str, str] = os.environ, platform: str = sy
 
     It need not exist. Raises `InputError` where neither is known.
     """
-    if given := environment.get("LORA_PLAN_RECORDS"):
+    return data_place("records.sqlite", "records", "a file", environment, platform)
+
+
+def data_place(
+    name: str, what: str, kind: str, environment: Mapping[str, str] = os.environ, platform: str = sys.platform
+) -> Path:
+    """What LORA_PLAN_<WHAT> names, or else `name` in the platform's folder for data of programs.
+
+    kind: what the variable has to be set to, as the error says it. Raises `InputError` where neither is known.
+    """
+    variable = f"LORA_PLAN_{what.upper()}"
+    if given := environment.get(variable):
         return Path(given)
     try:
         home = Path.home()
     except RuntimeError:
         raise InputError(
-            "there is no home directory to keep records in; set LORA_PLAN_RECORDS to a file", field="records"
+            f"there is no home directory to keep {what} in; set {variable} to {kind}", field=what
         ) from None
     if platform == "win32":
         base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
@@ -40,4 +51,4 @@ def records_file(environment: Mapping[str, str] = os.environ, platform: str = sy
         data = Path(environment.get("XDG_DATA_HOME") or "")
         # the XDG Base Directory Specification has relative paths ignored
         base = data if data.is_absolute() else home / ".local" / "share"
-    return base / "lora-plan" / "records.sqlite"
+    return base / "lora-plan" / name

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from planner.errors import InputError
+from planner.places import data_place
 from pricing.offer import Offer
 from pricing.providers import list_providers
 from pricing.sheet_file import COLUMNS, Sheet, newest, read_sheet, safe_cell, write_sheet
@@ -63,23 +64,7 @@ def price_folder(environment: Mapping[str, str] = os.environ, platform: str = sy
 
     The folder need not exist. Raises `InputError` where neither is known.
     """
-    if given := environment.get("LORA_PLAN_PRICES"):
-        return Path(given)
-    try:
-        home = Path.home()
-    except RuntimeError:
-        raise InputError(
-            "there is no home directory to keep prices in; set LORA_PLAN_PRICES to a folder", field="prices"
-        ) from None
-    if platform == "win32":
-        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif platform == "darwin":
-        base = home / "Library" / "Application Support"
-    else:
-        data = Path(environment.get("XDG_DATA_HOME") or "")
-        # the XDG Base Directory Specification has relative paths ignored
-        base = data if data.is_absolute() else home / ".local" / "share"
-    return base / "lora-plan" / "prices"
+    return data_place("prices", "prices", "a folder", environment, platform)
 
 
 def user_sheets(folder: Path | None = None) -> list[Path]:

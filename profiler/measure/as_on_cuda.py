@@ -37,6 +37,9 @@ def as_on_cuda(run: TrainingRun) -> Generator[None]:
             import bitsandbytes
 
             enter(mock.patch.object(bitsandbytes, "matmul", _matmul_int8))
+        elif run.quantization in ("nf4", "fp4"):
+            # where it can, bitsandbytes packs the weights of layers anew that evaluate on a CPU, and none train after
+            enter(mock.patch("bitsandbytes.nn.modules.has_avx512bf16", _no, create=True))
         yield
 
 
@@ -58,6 +61,10 @@ def _of_cpu(asked: Callable[[str], Any]) -> Callable[..., Any]:
         return asked("cpu" if device_type == "cuda" else device_type)
 
     return ask
+
+
+def _no() -> bool:
+    return False
 
 
 def _autocast_dtype() -> torch.dtype:

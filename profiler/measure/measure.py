@@ -21,7 +21,8 @@ from planner.units import format_bytes
 from profiler.measure.build import check_measurable
 from profiler.measure.device.base import Device
 from profiler.measure.device.sampler import Reading, Sampler, reader
-from profiler.measure.passes import Asked, Passes, RanOutOfMemory, run_passes
+from profiler.measure.out_of_memory import RanOutOfMemory
+from profiler.measure.passes import Asked, Passes, run_passes
 from profiler.measure.slices import (
     Depths,
     depths_of,

@@ -5,23 +5,22 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from planner.architecture.config_file import LoadedConfig
 from planner.memory.ledger import Instant, Levels
 from planner.run import TrainingRun
-from planner.units import GIB, MIB
 from profiler.measure.as_on_cuda import as_on_cuda
 from profiler.measure.build import build
 from profiler.measure.device.base import Device
 from profiler.measure.device.sampler import Reading, Sampler
 from profiler.measure.leveled import Leveled, highest_of_instants
+from profiler.measure.out_of_memory import out_of_memory_told
 from profiler.measure.steps import Trainer
 from profiler.measure.timed import Timer
 from profiler.measure.tracked import Tracked
-from profiler.measure.types import MeasuredLevels, MeasuredOutOfMemory, StepSample
+from profiler.measure.types import MeasuredLevels, StepSample
 from profiler.simulate.allocator import AllocatorSettings, replay
 from profiler.simulate.ledger import Place, largest_of_instants, ledgers_of_places, requested_sizes
 from profiler.simulate.progress import Progress
@@ -67,14 +66,6 @@ class Passes:
     trainable: int
 
 
-class RanOutOfMemory(Exception):
-    """The device's memory was not enough."""
-
-    def __init__(self, failure: MeasuredOutOfMemory) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
 def run_passes(
     asked: Asked,
     device: Device,
@@ -85,13 +76,15 @@ def run_passes(
 ) -> Passes:
     """Run a model, with the layers `kept` of it (None: all), and leave nothing of it on the device.
 
+    But where memory runs out in what Python does in a backward pass (a checkpointed layer that runs again), torch
+    itself keeps some tensors.
     Raises `RanOutOfMemory`; `InputError` and `Abstention` where the stack refuses the run.
     """
     run = asked.run
     counted = device.allocator() is not None
     before = _retries(device)
     tracked, leveled = Tracked(device.torch_device.type), Leveled(device, read)
-    with _out_of_memory(device, leveled), _as_on_cuda(run, device):
+    with out_of_memory_told(device, leveled), _as_on_cuda(run, device):
         tell("building the model", 0.1)
         with tracked.loading():
             built = build(run, asked.loaded, device.torch_device, kept=kept, weights=asked.weights, done=tracked.loaded)
@@ -108,16 +101,17 @@ def run_passes(
             if run.eval_batch_size:
                 trainer.evaluate(watcher)
         device.reset_peaks()
-        samples = _timed(asked, trainer, device, sampler, tell)
+        samples = _timed(asked, trainer, device, sampler, leveled, tell)
         held = device.allocator()
         if counted:
             tell("following its tensors", 0.8)
             tracked.adopt(built, trainer.optimizer)
             with tracked.steps(built):
-                tracked.begin(WARM_UP + 1)
-                trainer.step(tracked)
+                followed = _Noted(tracked, leveled, WARM_UP + len(samples) + 1)
+                tracked.begin(followed.step)
+                trainer.step(followed)
                 if run.eval_batch_size:
-                    trainer.evaluate(tracked)
+                    trainer.evaluate(followed)
     stream, layers = tracked.stream(), tracked.layers()
     places = live = ledgers_of_places(stream, requested_sizes(stream), layers)
     levels = highest_of_instants(leveled.places)
@@ -158,7 +152,7 @@ def with_unseen(
         unseen = counted - ledger.allocated_bytes
         runtime = min(max(unseen, 0), workspaces)
         components = ledger.components | {RUNTIME: ledger.components[RUNTIME] + runtime}
-        components[TEMPORARY] = components[TEMPORARY] + unseen - runtime
+        components[TEMPORARY] = max(components[TEMPORARY] + unseen - runtime, 0)
         found[place] = Instant(ledger.name, components)
     return found
 
@@ -169,7 +163,9 @@ def _as_followed(levels: Sequence[MeasuredLevels], instants: Sequence[Instant]) 
     return tuple(replace(at, allocated=known[at.name]) for at in levels if at.name in known)
 
 
-def _timed(asked: Asked, trainer: Trainer, device: Device, sampler: Sampler, tell: Progress) -> list[StepSample]:
+def _timed(
+    asked: Asked, trainer: Trainer, device: Device, sampler: Sampler, leveled: Leveled, tell: Progress
+) -> list[StepSample]:
     """Steps with nobody watching but a clock, as many as there is time for."""
     timer = Timer(device)
     samples: list[StepSample] = []
@@ -177,10 +173,27 @@ def _timed(asked: Asked, trainer: Trainer, device: Device, sampler: Sampler, tel
     with sampler.timed():
         while len(samples) < asked.steps and asked.seconds_left() > (samples[-1].step_s if samples else 0):
             tell("timing steps", 0.4 + 0.4 * len(samples) / asked.steps)
+            noted = _Noted(timer, leveled, WARM_UP + len(samples) + 1)
             timer.begin()
-            trainer.step(timer)
+            trainer.step(noted)
             samples.append(timer.end())
     return samples
+
+
+class _Noted:
+    """A watcher of a step that levels are not read of: should memory run out in it, they know where it was."""
+
+    def __init__(self, watcher: Timer | Tracked, leveled: Leveled, step: int) -> None:
+        self.step = leveled.step = step
+        self._watcher = watcher
+        self._leveled = leveled
+
+    def enter(self, window: Window, component: str = TEMPORARY) -> None:
+        self._leveled.window = window
+        self._watcher.enter(window, component)
+
+    def settle(self, part: int) -> None:
+        self._watcher.settle(part)
 
 
 class _Both:
@@ -200,37 +213,6 @@ class _Both:
     def settle(self, part: int) -> None:
         for watcher in self._watchers:
             watcher.settle(part)
-
-
-@contextlib.contextmanager
-def _out_of_memory(device: Device, leveled: Leveled) -> Generator[None]:
-    """Memory that runs out as `RanOutOfMemory`, which holds nothing of what was there."""
-    failure = None
-    try:
-        yield
-    except Exception as error:
-        if not device.is_out_of_memory(error):
-            raise
-        held = device.allocator()
-        described = device.described()
-        failure = MeasuredOutOfMemory(
-            requested_bytes=requested_bytes(str(error)),
-            allocated_bytes=held.allocated if held else None,
-            reserved_bytes=held.reserved if held else None,
-            capacity_bytes=described.usable_bytes or described.memory_bytes,
-            instant=leveled.instant,
-            step=leveled.step,
-            message=" ".join(str(error).split())[:300].partition(". ")[0],
-        )
-    if failure is not None:
-        raise RanOutOfMemory(failure)
-
-
-def requested_bytes(message: str) -> int | None:
-    """What torch says that it tried to allocate: `Tried to allocate 2.00 GiB`, `you tried to allocate 64 bytes`."""
-    found = re.search(r"[Tt]ried to allocate ([\d.]+) (\w+)", message)
-    units = {"bytes": 1, "KiB": 1024, "MiB": MIB, "GiB": GIB}
-    return round(float(found[1]) * units[found[2]]) if found and found[2] in units else None
 
 
 def _as_on_cuda(run: TrainingRun, device: Device) -> contextlib.AbstractContextManager[None]:

@@ -17,7 +17,7 @@ from planner.run import TrainingRun
 from planner.tape.size import Size
 from planner.tape.work import MATRIX, Product, Work
 from planner.time.rates import efficiency, rates_of
-from planner.time.step import combined, seconds, step_time
+from planner.time.step import combined, seconds, step_time, utilization
 from tests.planner.time.timed import SMALL, seconds_of, timed
 
 CARDS = ("a100-80", "h100", "rtx-4090", "l4", "t4", "a10g", "v100", "mi300x")
@@ -186,6 +186,32 @@ def test_what_is_said_of_utilization() -> None:
     needed = 6 * parameters + 3.5 * 2 * 4096 * 4096 * 32
     assert time.mfu == pytest.approx(needed * time.tokens_per_s / 989e12, rel=1e-6)
     assert 0.2 < (time.mfu or 0) < 0.5
+
+
+def test_utilization_of_a_step_that_was_measured() -> None:
+    """The FLOPs of a step over its seconds and the rate that the card is sold with: half of it in twice the time."""
+    gpu = find_gpu("h100").gpu
+    run = TrainingRun(model="meta-llama/Llama-3.1-8B", gradient_checkpointing=True, gradient_accumulation_steps=4)
+    _, architecture = resolve(run.model)
+    planned = step_time(architecture, run, gpu)
+    assert planned.mfu and planned.hfu and planned.hfu > planned.mfu
+    assert utilization(architecture, run, gpu, planned.step_s) == pytest.approx((planned.mfu, planned.hfu))
+    assert utilization(architecture, run, gpu, 2 * planned.step_s) == pytest.approx((planned.mfu / 2, planned.hfu / 2))
+    half = replace(gpu, bf16_tflops=(gpu.bf16_tflops or 0) / 2)
+    assert utilization(architecture, run, half, planned.step_s) == pytest.approx((2 * planned.mfu, 2 * planned.hfu))
+    unknown = replace(gpu, bf16_tflops=None)
+    assert utilization(architecture, run, unknown, planned.step_s) == (None, None)
+
+
+def test_utilization_needs_no_measured_rates() -> None:
+    """Only a plan needs to know how fast a card is."""
+    gpu = replace(find_gpu("h100").gpu, bandwidth=None)
+    run = TrainingRun(model="meta-llama/Llama-3.1-8B")
+    _, architecture = resolve(run.model)
+    mfu, hfu = utilization(architecture, run, gpu, 1.0)
+    assert mfu and hfu and 0 < mfu <= hfu
+    with pytest.raises(Abstention, match="no activation table"):
+        utilization(resolve("bert-base-uncased")[1], run.replace(model="bert-base-uncased"), gpu, 1.0)
 
 
 def test_what_has_no_memory_or_no_rates_has_no_time() -> None:

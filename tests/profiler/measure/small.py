@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import tempfile
 import warnings
 from collections.abc import Callable, Generator
@@ -19,8 +20,15 @@ from tests.support.real_steps import written
 from tests.support.steps import DECODER
 
 CPU = torch.device("cpu")
-LLAMA: dict[str, Any] = DECODER | {"model_type": "llama", "hidden_size": 32, "intermediate_size": 80, "vocab_size": 96}
-"""Four layers; less than half a megabyte in float32."""
+LAYERS = 3
+"""A first one, a last one, and one between them."""
+LLAMA: dict[str, Any] = DECODER | {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 80,
+    "vocab_size": 96,
+    "num_hidden_layers": LAYERS,
+}
 SCHEMES: dict[str, dict[str, Any]] = {
     "nf4": {"quantization": "nf4"},
     "nf4-dq": {"quantization": "nf4", "double_quant": True},
@@ -52,10 +60,26 @@ def built(
 
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
-    """One thread, which is faster for tensors this small, and nothing of what libraries have to say."""
+    """One thread, which is faster for tensors this small, and nothing of what libraries have to say.
+
+    What is alive as it begins is none of the collector's affair within: a collection, of which each step that is
+    followed has one, takes half a second of the modules that are loaded by then.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with stack.silenced("bitsandbytes"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    torch.set_num_threads(threads)
+    _within.append(threads)
+    if len(_within) == 1:
+        gc.freeze()
+    try:
+        with stack.silenced("bitsandbytes"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        _within.pop()
+        if not _within:
+            gc.unfreeze()
+        torch.set_num_threads(threads)
+
+
+_within: list[int] = []
+"""The `quiet` that are open."""

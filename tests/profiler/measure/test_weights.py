@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from planner.errors import InputError
 from profiler.measure.weights import INDEX, SINGLE, check_weights
 from tests.planner.quantization.real import quantized_layers
-from tests.profiler.measure.small import LLAMA, built, quiet, run_of
+from tests.profiler.measure.small import LAYERS, LLAMA, built, quiet, run_of
 from tests.support.families import model_of
 
 RUN = run_of(rank=4)
@@ -80,7 +80,7 @@ def test_a_loaded_model_is_quantized_as_bitsandbytes_does_it(saved: Path) -> Non
     model = built(run_of(method="qlora", rank=4), weights=str(saved)).model.get_base_model()
     files = files_of(saved)
     layers = list(quantized_layers(model))
-    assert len(layers) == 4 * 7
+    assert len(layers) == LAYERS * 7
     for name, layer in layers:
         source = files[f"{name.removesuffix('.base_layer')}.weight"]
         packed, state = bitsandbytes.functional.quantize_4bit(source, quant_type="nf4", compress_statistics=True)
@@ -241,7 +241,7 @@ def test_a_config_cannot_name_another_file(saved: Path) -> None:
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "another architecture": (LLAMA | {"model_type": "gpt2"}, "lacks "),
     "another width": (LLAMA | {"hidden_size": 64}, "has another shape of "),
-    "more layers": (LLAMA | {"num_hidden_layers": 6}, "lacks model.layers.4."),
+    "more layers": (LLAMA | {"num_hidden_layers": 6}, "lacks model.layers.3."),
 }
 
 

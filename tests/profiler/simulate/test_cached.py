@@ -100,6 +100,7 @@ CHANGES = {
     "a card": change("gpu", "t4"),
     "a card of one's own": change("gpu", own_gpu(24)),
     "the depth": change("full_depth", True),
+    "what bytes are counted": change("live", True),
     "the allocator": change("settings", AllocatorSettings(expandable_segments=True)),
     "the libraries": change_versions,
     "the simulator": change_sources,
@@ -124,11 +125,12 @@ def test_the_defaults_of_the_allocator_are_one_key(ask: Asked) -> None:
 
 
 def test_the_simulator_is_asked_what_was_asked(ask: Asked) -> None:
-    ask.what |= {"full_depth": True, "gpu": "t4", "progress": print}
+    ask.what |= {"full_depth": True, "gpu": "t4", "progress": print, "live": True}
     ask()
     [call] = ask.simulator.calls
     assert call["gpu"].name == "T4"
     assert call["full_depth"] is True
+    assert call["live"] is True
     assert call["settings"] == AllocatorSettings()
     assert call["peft_config"] == str(ask.adapter)
     assert call["progress"] is print

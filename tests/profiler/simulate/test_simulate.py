@@ -15,6 +15,7 @@ import pytest
 
 from planner.catalogue import Gpu, own_gpu
 from planner.errors import Abstention, InputError
+from planner.memory.levels import cublas_workspaces
 from planner.run import TrainingRun
 from planner.units import GIB, MIB
 from profiler.simulate import stack
@@ -263,3 +264,21 @@ def test_a_library_that_is_missing_is_named(run: TrainingRun, library: str, monk
 def test_the_environment_says_that_there_is_no_network(run: TrainingRun) -> None:
     simulate(run)
     assert os.environ["HF_HUB_OFFLINE"] == "1"
+
+
+def test_live_bytes_are_those_asked_for_and_no_workspaces(run: TrainingRun, on_no_card: Simulation) -> None:
+    """What tensors ask for is in blocks of 512 bytes otherwise, and cuBLAS' workspaces are beside them."""
+    live = simulate(run, live=True).memory
+    counted = on_no_card.memory
+    workspaces = counted.instants[-1].components["runtime"]
+    assert workspaces == cublas_workspaces(None)
+    assert [instant.name for instant in live.instants] == [instant.name for instant in counted.instants]
+    for ours, others in zip(live.instants, counted.instants, strict=True):
+        assert ours.components["runtime"] == 0
+        rounding = others.allocated_bytes - others.components["runtime"] - ours.allocated_bytes
+        assert 0 <= rounding < 0.01 * ours.allocated_bytes + MIB  # a block above 1 MiB may have as much left over
+    # what is known of the weights: two layers of four projections and three products, in bfloat16
+    weights = 2 * 32_000 * 64 + 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 176 + 2 * 64) + 64
+    rotary = 2 * (64 // 4 // 2) * 4
+    assert live.instants[0].components["base_weights"] == 2 * weights + rotary
+    assert live.peak_bytes.allocated == max(instant.allocated_bytes for instant in live.instants)

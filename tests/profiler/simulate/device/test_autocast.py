@@ -39,29 +39,30 @@ def on_sim() -> Iterator[None]:
 
 
 # CUDA's column of https://docs.pytorch.org/docs/stable/amp.html#cuda-op-specific-behavior
-@pytest.mark.parametrize(
-    ("run", "dtype"),
-    [
-        (lambda x: x @ x, torch.bfloat16),
-        (lambda x: F.linear(x, x), torch.bfloat16),
-        (lambda x: torch.einsum("ij,kj->ik", x, x), torch.bfloat16),
-        (lambda x: F.layer_norm(x, (8,)), torch.float32),
-        (lambda x: F.rms_norm(x, (8,)), torch.float32),
-        (lambda x: x.softmax(-1), torch.float32),
-        (lambda x: x.log_softmax(-1), torch.float32),
-        (lambda x: x.softmax(-1, dtype=torch.bfloat16), torch.bfloat16),
-        (lambda x: x.pow(2), torch.float32),
-        (lambda x: x.rsqrt(), torch.float32),
-        (lambda x: x.sum(), torch.float32),
-        (lambda x: x.norm(), torch.float32),
-        (lambda x: x.norm(dim=1), torch.float32),
-        (lambda x: F.cross_entropy(x, x.long()[0]), torch.float32),
-        (lambda x: F.gelu(x), torch.bfloat16),
-        (lambda x: F.silu(x), torch.bfloat16),
-        (lambda x: x + x.float(), torch.float32),
-        (lambda x: torch.addcmul(x, x.float(), x), torch.float32),
-    ],
-)
+CUDA: list[tuple[Callable[[Tensor], Tensor], torch.dtype]] = [
+    (lambda x: x @ x, torch.bfloat16),
+    (lambda x: F.linear(x, x), torch.bfloat16),
+    (lambda x: torch.einsum("ij,kj->ik", x, x), torch.bfloat16),
+    (lambda x: F.layer_norm(x, (8,)), torch.float32),
+    (lambda x: F.rms_norm(x, (8,)), torch.float32),
+    (lambda x: x.softmax(-1), torch.float32),
+    (lambda x: x.log_softmax(-1), torch.float32),
+    (lambda x: x.softmax(-1, dtype=torch.bfloat16), torch.bfloat16),
+    (lambda x: x.pow(2), torch.float32),
+    (lambda x: x.rsqrt(), torch.float32),
+    (lambda x: x.sum(), torch.float32),
+    (lambda x: x.norm(), torch.float32),
+    (lambda x: x.norm(dim=1), torch.float32),
+    (lambda x: F.cross_entropy(x, x.long()[0]), torch.float32),
+    (lambda x: F.gelu(x), torch.bfloat16),
+    (lambda x: F.silu(x), torch.bfloat16),
+    (lambda x: x + x.float(), torch.float32),
+    (lambda x: torch.addcmul(x, x.float(), x), torch.float32),
+]
+"""Operators on a bfloat16 tensor, and what they give."""
+
+
+@pytest.mark.parametrize(("run", "dtype"), CUDA)
 def test_what_an_operator_gives_for_a_bfloat16_input(run: Callable[[Tensor], Tensor], dtype: torch.dtype) -> None:
     with FakeTensorMode(), torch.autocast("sim", torch.bfloat16):
         assert run(torch.empty(8, 8, dtype=torch.bfloat16, device="sim")).dtype == dtype
@@ -169,3 +170,65 @@ def test_without_the_header_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "autocast_mode.h").write_text("#define AT_FORALL_FP32(_) \\\n  _(exp)\n")
     with pytest.raises(InputError, match=r"install torch 2\.13"):
         autocast.operator_lists()
+
+
+# the same on the CPU, for a while
+
+
+def on_the_cpu(run: Callable[[Tensor], Tensor]) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        return run(torch.linspace(0.1, 1.0, 64).view(8, 8).bfloat16())
+
+
+def of_the_cpu_alone(x: Tensor) -> Tensor:
+    """In the list of its float32, and in none of CUDA's."""
+    return F.pad(x[None], (1, 1), "reflect")
+
+
+def test_the_cpu_casts_as_cuda_within_and_as_before_afterwards() -> None:
+    runs = [*(run for run, _ in CUDA), of_the_cpu_alone]
+    before = [on_the_cpu(run).dtype for run in runs]
+    expected = [*(dtype for _, dtype in CUDA), torch.bfloat16]
+    assert before != expected
+    for _ in range(2):
+        with autocast.on_cpu():
+            assert [on_the_cpu(run).dtype for run in runs] == expected
+        assert [on_the_cpu(run).dtype for run in runs] == before
+
+
+def test_the_cpu_has_its_own_casts_again_after_an_error() -> None:
+    with pytest.raises(RuntimeError, match="cannot be multiplied"), autocast.on_cpu():
+        on_the_cpu(lambda x: x @ x[1:])
+    assert on_the_cpu(lambda x: F.layer_norm(x, (8,))).dtype == torch.bfloat16
+    assert not autocast._cache
+
+
+@pytest.mark.parametrize("run", [twice, without_gradients_first, nested, uncached, two_contexts])
+def test_weights_are_cast_on_the_cpu_as_often_as_before(run: Callable[[str, Tensor], None]) -> None:
+    def count() -> int:
+        weight = torch.empty(8, 8, requires_grad=True)
+        with torch.autocast("cpu", torch.bfloat16), Casts() as seen:
+            run("cpu", weight)
+        return seen.count
+
+    own = count()
+    with autocast.on_cpu():
+        assert count() == own
+        assert not autocast._cache
+
+
+def test_a_step_under_cudas_casts_computes_the_same() -> None:
+    """Norms and losses in float32 rather than bfloat16: nearer to a step that casts nothing."""
+    x, weight = torch.randn(16, 32), torch.randn(32, 32)
+
+    def gradient() -> Tensor:
+        trained = weight.clone().requires_grad_()
+        F.cross_entropy(F.layer_norm(F.linear(x, trained), (32,)), torch.arange(16)).backward()
+        assert trained.grad is not None and trained.grad.dtype == torch.float32
+        return trained.grad
+
+    exact = gradient()
+    with autocast.on_cpu(), torch.autocast("cpu", torch.bfloat16):
+        cast = gradient()
+    torch.testing.assert_close(cast, exact, atol=2e-3, rtol=0.1)
+    assert not torch.equal(cast, exact)

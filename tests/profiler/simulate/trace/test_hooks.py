@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import Any
 
@@ -163,3 +164,67 @@ def test_marks_are_taken_away() -> None:
     windows = len(tracker.trace.windows)
     model(torch.ones(5, 2)).backward()
     assert len(tracker.trace.windows) == windows
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_layers_checkpoint_by_their_own_function_again(raises: bool) -> None:
+    """Marks come and go around the steps of one model, and are never wrapped in each other."""
+    model = Net(2, checkpointing=True)
+    own = [vars(layer)["_gradient_checkpointing_func"] for layer in model.layers]
+    for _ in range(3):
+        tracker = Tracker(device="cpu")
+        tracker.enter(Window(EMBED))
+        with contextlib.suppress(ValueError), Marks(tracker, list(model.layers), {}).on(model):
+            assert all(
+                vars(layer)["_gradient_checkpointing_func"] is not function
+                for layer, function in zip(model.layers, own, strict=True)
+            )
+            if raises:
+                raise ValueError
+        assert [vars(layer)["_gradient_checkpointing_func"] for layer in model.layers] == own
+
+
+def test_a_layer_without_checkpointing_is_given_none() -> None:
+    model = Net(2)
+    tracker = Tracker(device="cpu")
+    tracker.enter(Window(EMBED))
+    with Marks(tracker, list(model.layers), {}).on(model):
+        pass
+    assert all("_gradient_checkpointing_func" not in vars(layer) for layer in model.layers)
+
+
+def test_marks_tell_whoever_follows_no_tensors() -> None:
+    """Only of windows: what measures levels has no allocations to name."""
+
+    class Told:
+        module = ""
+        window = Window(LOAD)
+
+        def __init__(self) -> None:
+            self.windows: list[Window] = []
+
+        def enter(self, window: Window, component: str = "") -> None:
+            self.window = window
+            self.windows.append(window)
+
+        def recompute(self, begins: bool) -> None: ...
+
+        def allocation_of(self, tensor: torch.Tensor) -> None: ...
+
+        def gradient(self, name: str, allocation: Allocation) -> None:
+            raise AssertionError("nothing is known of it")
+
+    model, told = Net(2, checkpointing=True), Told()
+    marks = Marks(told, list(model.layers), {})
+    with marks.on(model):
+        marks.forward()
+        loss = model(torch.ones(5, 2))
+        marks.backward()
+        loss.backward()
+    assert told.windows == [
+        Window(FORWARD, 0),
+        Window(FORWARD, 1),
+        Window(HEAD),
+        Window(BACKWARD, 1),
+        Window(BACKWARD, 0),
+    ]

@@ -8,7 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from profiler.simulate.trace.trace import EMBED, FORWARD, GRADIENTS, SAVED, TEMPORARY, Allocation, Free, Window
+from profiler.simulate.trace.trace import (
+    BASE_WEIGHTS,
+    EMBED,
+    FORWARD,
+    GRADIENTS,
+    SAVED,
+    TEMPORARY,
+    Allocation,
+    Free,
+    Window,
+)
 from profiler.simulate.trace.tracker import Tracker
 
 
@@ -160,3 +170,36 @@ def test_a_real_step_ends_where_it_began(tracker: Tracker) -> None:
     model(torch.zeros(2, 4)).sum().backward()
     model.zero_grad()
     assert len(list(tracker.live())) == parameters == 4
+
+
+def test_what_was_made_before_is_adopted() -> None:
+    """Once, whatever views there are of it; it is of no operator, and its end is seen as any other's."""
+    weight, other = torch.empty(4, 4), torch.empty(2)
+    tracker = Tracker(device="cpu")
+    tracker.enter(Window(EMBED))
+    for tensor in (weight, weight.t(), torch.nn.Parameter(weight)):
+        tracker.adopt(tensor, BASE_WEIGHTS)
+    [made] = tracker.live()
+    assert (made.size, made.operator, made.component) == (64, "", BASE_WEIGHTS)
+    with tracker:
+        assert tracker.allocation_of(weight[1:]) is made
+        assert tracker.allocation_of(other) is None
+        weight.mul_(2)
+        assert list(tracker.live()) == [made]
+    tracker.enter(Window(FORWARD, 0))
+    del weight, tensor
+    assert list(tracker.live()) == []
+    assert tracker.trace.windows[1].steps == [Free(0, 0)]
+
+
+def test_what_is_followed_already_is_renamed_as_it_is_adopted(tracker: Tracker) -> None:
+    x = torch.empty(4)
+    tracker.adopt(x, GRADIENTS)
+    assert in_words(tracker) == ["+16 empty"]
+    assert [made.component for made in tracker.live()] == [GRADIENTS]
+
+
+def test_what_is_elsewhere_is_not_adopted(tracker: Tracker) -> None:
+    for tensor in (torch.empty(4, device="meta"), torch.empty(0)):
+        tracker.adopt(tensor, BASE_WEIGHTS)
+    assert in_words(tracker) == []
