@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from planner.catalogue import Gpu, find_gpu
 from planner.errors import Abstention
@@ -11,17 +11,16 @@ from planner.plan import plan
 from planner.plan_types import Plan
 from planner.run import TrainingRun
 from profiler.documents import from_document, to_document
-from profiler.measure.bounds import Bounds
+from profiler.measure.bounds import WARM_UP, Bounds
 from profiler.measure.child.lock import device_lock
 from profiler.measure.child.supervise import run_in_child
+from profiler.measure.device import visible
+from profiler.measure.device.no_cuda import gpu_driver
 from profiler.measure.probe import TARGET, Probe
-from profiler.measure.types import Measurement
+from profiler.measure.types import DONE, Measurement
 from profiler.simulate.progress import Progress, silent
 from profiler.simulate.types import Simulation
 from profiler.verification import TOLERANCE, Verification, verified
-
-WARM_UP = 2
-"""Steps that `profiler.measure.passes` takes before any is timed."""
 
 Simulator = Callable[[TrainingRun, "Gpu | None", bool], Simulation]
 """Simulates a run on a card, live tensors alone where the last argument is true."""
@@ -76,7 +75,8 @@ def measured(
     tell: Callable[[str], None] = lambda _: None,
 ) -> Measurement:
     """A run measured in a process of its own, one at a time on a device. Arguments and errors as of `verify`."""
-    probe = Probe(run, device, weights, slices, bounds.max_steps - WARM_UP)
+    steps = bounds.max_steps - WARM_UP
+    probe = Probe(run, device, weights, slices, steps)
     with device_lock(_lock_name(device), bounds.seconds, tell, what=run.model) as lock:
         if lock.warning:
             tell(lock.warning)
@@ -87,16 +87,33 @@ def measured(
             progress=progress,
             keep=() if lock.descriptor is None else (lock.descriptor,),
         )
-    return from_document(Measurement, document)
+    measurement = from_document(Measurement, document)
+    cut_short = _cut_short(measurement, steps, bounds)
+    return replace(measurement, notes=(*measurement.notes, cut_short)) if cut_short else measurement
+
+
+def _cut_short(measurement: Measurement, steps: int, bounds: Bounds) -> str | None:
+    """Which bound left fewer timed steps than there are usually, or none."""
+    timed = len(measurement.time.samples) if measurement.time is not None else 0
+    if measurement.outcome != DONE or timed >= max(steps, 1):
+        return None
+    if steps == 0:
+        return f"no step was timed: --max-steps leaves none beside the {WARM_UP} that warm up; raise it for the time"
+    over = f"the {bounds.seconds:,.3g} s of {bounds.seconds_option} were over"
+    if timed == 0:
+        return f"no step was timed: after the {WARM_UP} that warm up {over}; raise it for the time"
+    return f"{timed} of {steps} steps were timed: then {over}"
 
 
 def _lock_name(device: str | None) -> str:
-    """One for the CPU, and one for each card that comes first in CUDA_VISIBLE_DEVICES."""
-    if device == "cpu":
-        return "cpu"
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0]
+    """One for each card of NVIDIA or AMD that comes first in CUDA_VISIBLE_DEVICES, one for all other devices."""
+    cards = visible.setting()
+    hidden = cards is not None and cards.strip() in ("", "-1")
+    if device == "cpu" or hidden or gpu_driver() is None:
+        return "this machine"
+    first = (cards or "").partition(",")[0]
     name = "".join(char for char in first if char.isascii() and (char.isalnum() or char == "-"))[:60]
-    return f"card-{name or '0'}"
+    return f"GPU {name or '0'}"
 
 
 def _planned(run: TrainingRun, gpu: Gpu | None) -> tuple[Plan | None, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
+from planner.catalogue.spelling import shown_path
 from planner.units import format_bytes
 from profiler.measure.types import MeasuredLevels, MeasuredTime, Measurement
 from profiler.phases import STEP
@@ -113,6 +114,8 @@ def _expected(verification: Verification) -> str:
     """The estimate's speed, its interval and whether the measured one is in it; or why there is none."""
     estimate = verification.estimated_time
     if estimate is None:
+        if verification.measurement.device.kind == "cpu" and not verification.another_card:
+            return "a CPU's time is not estimated"
         why = verification.why_no_estimated_time
         return f"not held to an estimate: {why}" if why else ""
     slow, fast = estimate.tokens_per_s_interval
@@ -140,7 +143,8 @@ def basis(measurement: Measurement) -> list[str]:
         ran = f"no whole step was done on {measurement.device.name}"
     if steps:
         ran = f"{steps} timed {'step' if steps == 1 else 'steps'} after a warm-up on {measurement.device.name}"
-    said = [f"{ran}, {measurement.weights} weights", *_layers(measurement)]
+    weights = "random weights" if measurement.weights == "random" else f"weights of {shown_path(measurement.weights)}"
+    said = [f"{ran}, {weights}", *_layers(measurement)]
     if slices is not None:
         said += slices.extrapolated
     if measurement.retries:
@@ -173,6 +177,10 @@ def _layers(measurement: Measurement) -> list[str]:
         return []
     if slices is None:
         return [f"all {measurement.layers} layers were run"]
-    *first, last = (str(depth) for depth in slices.depths)
-    depths = f"{', '.join(first)} and {last}" if first else last
-    return [f"models of {depths} layers were run and stand for one of {slices.layers}"]
+    return [f"models of {listed(slices.depths)} layers were run and stand for one of {slices.layers}"]
+
+
+def listed(depths: Sequence[int]) -> str:
+    """`2 and 3`"""
+    *first, last = (str(depth) for depth in depths)
+    return f"{', '.join(first)} and {last}" if first else last

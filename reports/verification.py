@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from planner.units import format_bytes
 from profiler.judgement import OUTSIDE, UNKNOWN, WITHIN
-from profiler.measure.types import MeasuredDevice, MeasuredOutOfMemory
+from profiler.measure.types import MeasuredDevice, MeasuredOutOfMemory, Slices
+from profiler.reconcile import STANDS_OUT, Reconciliation
 from profiler.verification import Verification
-from reports.measured import basis, levels_section, measured_time_section
+from reports.measured import basis, levels_section, listed, measured_time_section
 from reports.page import Page
 from reports.reconciliation import reconciliation_section
 from reports.sections import joined, list_section
@@ -15,33 +19,50 @@ from reports.verdict import method_title, model_title, trained
 _COLOURS = {WITHIN: "green", OUTSIDE: "red", UNKNOWN: "yellow"}
 
 
-def verification_text(verification: Verification, page: Page, *, record: str | None = None) -> str:
-    """The whole view of a verification, within the page's width; `record`: where the measurement was stored."""
-    measurement, reconciliation = verification.measurement, verification.reconciliation
-    notes = [*measurement.notes, *([f"stored as {record}"] if record else [])]
+def verification_text(
+    verification: Verification, page: Page, *, record: str | None = None, notes: Sequence[str] = ()
+) -> str:
+    """The whole view of a verification, within the page's width.
+
+    record: where the measurement was stored. notes: what there is to say beside what the measurement says.
+    """
+    measurement, reconciliation = verification.measurement, _measured_levels(verification)
+    notes = [*notes, *measurement.notes, *([f"stored as {record}"] if record else [])]
     sections = [
         _verdict(verification, page),
         reconciliation_section(reconciliation, page, note=_missing(verification)) if reconciliation else [],
         levels_section(measurement.levels, page),
         measured_time_section(verification, page),
-        list_section("What is off, and why", [cause.sentence for cause in verification.causes], page),
+        list_section("What is off, and why", _causes(verification), page),
         list_section("What it rests on", [*basis(measurement), *_compared(verification)], page),
         list_section("Notes", notes, page),
     ]
     return page.finish(joined(sections))
 
 
+def _measured_levels(verification: Verification) -> Reconciliation | None:
+    """Without the reserved level of a CPU, which is a replay and has nothing measured in it."""
+    reconciliation = verification.reconciliation
+    if reconciliation is None or verification.measurement.device.kind != "cpu":
+        return reconciliation
+    return replace(reconciliation, levels=tuple(line for line in reconciliation.levels if line.name != "reserved"))
+
+
 def _verdict(verification: Verification, page: Page) -> list[str]:
     """The verdict, the run and the device; the figures it rests on; the allocation that failed, where one did."""
     measurement = verification.measurement
     word, colour = verdict_word(verification), _COLOURS[verification.verdict]
-    title = f"{model_title(measurement.run)} {method_title(measurement.run)} on {measurement.device.name}, measured"
+    meant_for = f" for {verification.another_card}" if verification.another_card else ""
+    run = f"{model_title(measurement.run)} {method_title(measurement.run)}{meant_for}"
+    how = "measured in slices" if measurement.slices is not None else "measured"
+    title = f"{run} on {measurement.device.name}, {how}"
     head, *more = page.wrap(f"{word}   {title}", first="", rest=" " * (len(word) + 3))
     failed = measurement.out_of_memory
     return [
         page.style(word, "bold", colour) + page.style(head.removeprefix(word), "bold"),
         *(page.style(line, "bold") for line in more),
         *page.wrap(verification.because),
+        *(page.wrap(_stands_for(measurement.slices)) if measurement.slices and measurement.memory else []),
         *page.wrap(_interval(verification)),
         *(page.wrap(_failure(failed)) if failed is not None else []),
         *page.wrap(trained(measurement.parameters)),
@@ -59,6 +80,13 @@ def verdict_word(verification: Verification) -> str:
     word = "WITHIN" if verification.verdict == WITHIN else "OUTSIDE"
     # with time there are two bounds
     return word if verification.check_time else f"{word} {100 * verification.tolerance:g}%"
+
+
+def _stands_for(slices: Slices) -> str:
+    return (
+        f"every figure stands for the whole model of {slices.layers} layers: it follows from models of "
+        f"{listed(slices.depths)} layers at full width, which were run"
+    )
 
 
 def _interval(verification: Verification) -> str:
@@ -118,16 +146,22 @@ def _missing(verification: Verification) -> str:
     return "; ".join(missing)
 
 
+def _causes(verification: Verification) -> list[str]:
+    if verification.causes or verification.verdict != OUTSIDE or verification.reconciliation is None:
+        return [cause.sentence for cause in verification.causes]
+    return [f"no line by itself is more than {STANDS_OUT:.0%} of the peak apart: small differences add up"]
+
+
 def _compared(verification: Verification) -> list[str]:
     """What was left out of the comparison, or carried over."""
     device, said = verification.measurement.device, list[str]()
     if device.kind == "cpu":
         said.append(
-            "on a CPU allocated is what live tensors take, and reserved what PyTorch's caching allocator would hold "
-            "for the same allocations, by replay"
+            "on a CPU allocated is what live tensors take; what an allocator reserves around them is not measured "
+            "there, and simulated by `lora-plan simulate`"
         )
-    if verification.another_card and device.kind != "cpu":
-        said.append(f"measured on another card than {verification.another_card}: memory carries over, time does not")
+    if verification.another_card:
+        said.append(f"measured for {verification.another_card} on another device: memory carries over, time does not")
     if verification.without_runtime and verification.reconciliation is not None:
-        said.append("cuBLAS workspaces are left out of every column: they are the card's, not the run's")
+        said.append("what cuBLAS takes for itself on a card is left out of every column")
     return said

@@ -40,7 +40,11 @@ DEVICE, BOUNDS, OUTPUT, RENT = "Device", "Bounds", "Output", "Rented hardware"
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RUN: dict[str, object] = {"model": DEFAULT_MODEL, "sequence_length": 256}
-"""What is verified where no run is given: small enough for a CPU, and for a few seconds."""
+"""What is verified where no run is given: small enough for a CPU, and for seconds on a GPU."""
+NO_RUN = (
+    "no run was given, so this is a small one; name yours: lora-plan verify --model llama-8b --method qlora, "
+    "or --run FILE"
+)
 
 OPTIONS = (
     *RUN_OPTIONS,
@@ -88,21 +92,23 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
     """Verify the run that the options describe; gives the exit status."""
     if helped(ctx, arguments):
         return 0
+    _check_options(arguments)
     if arguments.on("doctor"):
         return _doctor(arguments)
-    _check_options(arguments)
-    training = _training(arguments)
+    # what is wrong with them is said before anything is written
+    bounds, tolerance = _bounds(arguments), _tolerance(arguments.text("tolerance"))
+    training, notes = _training(arguments)
     if (file := arguments.text("save_run")) is not None:
         from planner.run import write_run
 
         write_run(training, file)
     if arguments.text("launch") is not None:
-        return _launch(training, arguments)
+        return _launch(training, bounds, arguments)
     if (weights := arguments.text("weights")) is not None:
         from profiler.measure.weights import check_weights
 
         check_weights(weights)
-    verification = _verified(training, arguments)
+    verification = _verified(training, bounds, tolerance, arguments)
     record = _recorded(verification.measurement, arguments)
     if arguments.on("json"):
         from reports.verification_json import verification_json
@@ -112,7 +118,7 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
         from reports.page import page_of
         from reports.verification import verification_text
 
-        write(verification_text(verification, page_of(sys.stdout), record=record))
+        write(verification_text(verification, page_of(sys.stdout), record=record, notes=notes))
     from profiler.judgement import OUTSIDE
 
     return NOT_MET if verification.verdict == OUTSIDE else 0
@@ -133,25 +139,27 @@ def _doctor(arguments: Arguments) -> int:
 
 
 def _check_options(arguments: Arguments) -> None:
-    others = _RENTING if arguments["launch"] is None else _MEASURING
-    for option in OPTIONS:
-        if option.name in others and arguments[option.name] is not None:
-            why = "is for --launch" if arguments["launch"] is None else "is not for --launch"
-            raise UsageError(f"{option.flag} {why}; leave it out", field=option.name)
+    given = [option for option in OPTIONS if arguments[option.name] is not None]
+    for option in given:
+        if arguments.on("doctor") and option.name not in ("doctor", "json"):
+            raise UsageError(f"--doctor measures nothing; leave out {option.flag}", field=option.name)
+        if option.name in _RENTING and arguments["launch"] is None:
+            raise UsageError(f"{option.flag} is for --launch; leave it out", field=option.name)
+        if option.name in _MEASURING and arguments["launch"] is not None:
+            raise UsageError(f"{option.flag} is not for --launch; leave it out", field=option.name)
 
 
-def _training(arguments: Arguments) -> TrainingRun:
-    """The run that the options describe; a small one where they describe none."""
+def _training(arguments: Arguments) -> tuple[TrainingRun, list[str]]:
+    """The run that the options describe; a small one, and a note of that, where they describe none."""
     given = given_run(arguments)
-    if given.run_file is None and "model" not in given.fields:
-        from planner.run import TrainingRun
+    if given.fields or given.precision is not None or given.run_file is not None:
+        return run_of(given), []
+    from planner.run import TrainingRun
 
-        if not given.fields and given.precision is None:
-            return TrainingRun(**DEFAULT_RUN)
-    return run_of(given)
+    return TrainingRun(**DEFAULT_RUN), [NO_RUN]
 
 
-def _launch(training: TrainingRun, arguments: Arguments) -> int:
+def _launch(training: TrainingRun, bounds: Bounds, arguments: Arguments) -> int:
     """Write the task and say what it would cost; with --yes rent the machine, and give it back."""
     from pathlib import Path
 
@@ -163,7 +171,6 @@ def _launch(training: TrainingRun, arguments: Arguments) -> int:
     card = arguments.text("for_gpu")
     if card is None:
         raise UsageError("--launch needs the card to rent; name it with --for", field="for_gpu")
-    bounds = _bounds(arguments, rented=True)
     planned = launch_plan(
         training,
         card,
@@ -185,7 +192,7 @@ def _launch(training: TrainingRun, arguments: Arguments) -> int:
     return (NOT_MET if start(planned) else 0) if arguments.on("yes") else 0
 
 
-def _bounds(arguments: Arguments, *, rented: bool = False) -> Bounds:
+def _bounds(arguments: Arguments) -> Bounds:
     """The bounds that were given, and the usual ones for the rest; of rented hardware the offer has the price."""
     from profiler.measure.bounds import Bounds
 
@@ -196,7 +203,7 @@ def _bounds(arguments: Arguments, *, rented: bool = False) -> Bounds:
         max_seconds=usual.max_seconds
         if seconds is None
         else number(seconds, "--max-seconds", "a number of seconds, such as 120"),
-        max_usd=None if rented else _usd(arguments.text("max_usd"), "--max-usd"),
+        max_usd=None if arguments["launch"] is not None else _usd(arguments.text("max_usd"), "--max-usd"),
         usd_per_hour=_usd(arguments.text("usd_per_hour"), "--usd-per-hour"),
     )
 
@@ -209,15 +216,19 @@ def _whole(text: str, flag: str) -> int:
 
 
 def _usd(text: str | None, flag: str) -> Decimal | None:
+    from profiler.measure.bounds import check_usd
+
     if text is None:
         return None
     try:
-        return Decimal(text.strip().removeprefix("$"))
+        usd = Decimal(text.strip().removeprefix("$"))
     except InvalidOperation:
         field = flag.removeprefix("--").replace("-", "_")
         raise InputError(
             f"{flag} must be an amount in US dollars, such as 0.50, not {text[:80]!r}", field=field
         ) from None
+    check_usd(usd, flag)
+    return usd
 
 
 def _tolerance(text: str | None) -> float:
@@ -232,7 +243,7 @@ def _tolerance(text: str | None) -> float:
     return share
 
 
-def _verified(training: TrainingRun, arguments: Arguments) -> Verification:
+def _verified(training: TrainingRun, bounds: Bounds, tolerance: float, arguments: Arguments) -> Verification:
     from lora_plan.simulating import simulated
     from planner.catalogue import find_gpu
     from profiler.simulate.progress import silent
@@ -253,8 +264,8 @@ def _verified(training: TrainingRun, arguments: Arguments) -> Verification:
             device=arguments.text("device"),
             slices=None if arguments["slice"] is None else arguments.on("slice"),
             weights=arguments.text("weights"),
-            bounds=_bounds(arguments),
-            tolerance=_tolerance(arguments.text("tolerance")),
+            bounds=bounds,
+            tolerance=tolerance,
             simulator=simulator,
             with_simulation=arguments["simulate"] is not False,
             progress=silent if quiet else bar.tell,

@@ -15,8 +15,8 @@ _SAID = {"formula": "estimated", "simulation": "simulated"}
 def cached_memory(evidence: Evidence) -> Iterator[Cause]:
     """Reserved less allocated, at the peaks: holes that no tensor fitted into, and what was given back."""
     reconciliation, measurement = evidence.reconciliation, evidence.measurement
-    if reconciliation is None:
-        return
+    if reconciliation is None or measurement.device.usable_bytes is None or measurement.slices is not None:
+        return  # nothing reserved the memory of the run
     allocated, reserved = (line.bytes for line in reconciliation.levels[:2])
     *before, measured = ((held or 0) - (live or 0) for live, held in zip(allocated, reserved, strict=True))
     for basis, said in zip(reconciliation.columns, before, strict=False):

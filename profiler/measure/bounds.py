@@ -8,6 +8,8 @@ from decimal import Decimal
 
 from planner.errors import InputError
 
+WARM_UP = 2
+"""Steps that `profiler.measure.passes` takes before any is timed; memory is known after them."""
 MOST_STEPS = 10_000
 MOST_SECONDS = 86_400.0
 MOST_USD = Decimal(1_000_000)
@@ -30,17 +32,20 @@ class Bounds:
     """Price of the machine; None where it is not known."""
 
     def __post_init__(self) -> None:
-        if type(self.max_steps) is not int or not 1 <= self.max_steps <= MOST_STEPS:
+        if type(self.max_steps) is not int or not WARM_UP <= self.max_steps <= MOST_STEPS:
             raise InputError(
-                f"--max-steps must be a whole number from 1 to {MOST_STEPS:,}, not {self.max_steps}", field="max_steps"
+                f"--max-steps must be a whole number from {WARM_UP} (both warm up, and none is timed) to "
+                f"{MOST_STEPS:,}, not {self.max_steps}",
+                field="max_steps",
             )
         if not 0 < self.max_seconds <= MOST_SECONDS:  # false for nan as well
             raise InputError(
                 f"--max-seconds must be more than 0 and at most {MOST_SECONDS:,.0f} (a day), not {self.max_seconds}",
                 field="max_seconds",
             )
-        _check_usd("--max-usd", "max_usd", self.max_usd)
-        _check_usd("the price of an hour", "usd_per_hour", self.usd_per_hour)
+        for usd, option in ((self.max_usd, "--max-usd"), (self.usd_per_hour, "--usd-per-hour")):
+            if usd is not None:
+                check_usd(usd, option)
         if self.max_usd is not None and self.usd_per_hour is None:
             raise InputError(
                 "--max-usd needs the price of this machine; say with --usd-per-hour what an hour of it costs, or bound "
@@ -54,12 +59,9 @@ class Bounds:
         return min(self.max_seconds, self._paid_seconds)
 
     @property
-    def text(self) -> str:
-        """The bounds for people, with the option that sets the seconds."""
-        steps = f"at most {self.max_steps:,} step{'' if self.max_steps == 1 else 's'}"
-        by_usd = self._paid_seconds < self.max_seconds
-        option = "--max-usd" if by_usd else "--max-seconds"
-        return f"{steps} and {self.seconds:,.4g} s ({option}){self._cost}"
+    def seconds_option(self) -> str:
+        """The option that sets `seconds`."""
+        return "--max-usd" if self._paid_seconds < self.max_seconds else "--max-seconds"
 
     @property
     def _paid_seconds(self) -> float:
@@ -67,15 +69,12 @@ class Bounds:
             return math.inf
         return float(self.max_usd / self.usd_per_hour * 3600)
 
-    @property
-    def _cost(self) -> str:
-        if self.usd_per_hour is None:
-            return ""
-        usd = self.usd_per_hour * Decimal(self.seconds) / 3600
-        return f", ${usd:,.2f} at ${self.usd_per_hour:,.2f} an hour"
 
-
-def _check_usd(what: str, field: str, usd: Decimal | None) -> None:
+def check_usd(usd: Decimal, option: str) -> None:
+    """Raises `InputError`, naming the option, for what is no amount to bound anything with: zero, nan, infinity."""
     # comparing with a signaling NaN raises
-    if usd is not None and not (usd.is_finite() and 0 < usd <= MOST_USD):
-        raise InputError(f"{what} must be more than $0 and at most ${MOST_USD:,}, not {usd}", field=field)
+    if not (usd.is_finite() and 0 < usd <= MOST_USD):
+        raise InputError(
+            f"{option} must be more than $0 and at most ${MOST_USD:,}, not {usd}",
+            field=option.removeprefix("--").replace("-", "_"),
+        )

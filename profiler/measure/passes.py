@@ -144,7 +144,7 @@ def with_unseen(
     rounds.
 
     levels: as the allocator counted each place without anyone following tensors. The sums of the ledgers become
-    theirs.
+    theirs, unless other components than temporaries are more already.
     """
     found: dict[Place, Instant] = {}
     for place, ledger in places.items():
