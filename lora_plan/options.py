@@ -77,7 +77,9 @@ def number(text: str, flag: str, wanted: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"{flag} must be {wanted}, not {text[:80]!r}", field=flag.lstrip("-")) from None
+        raise InputError(
+            f"{flag} must be {wanted}, not {text[:80]!r}", field=flag.lstrip("-").replace("-", "_")
+        ) from None
 
 
 def _file_fields(path: str) -> dict[str, object]:

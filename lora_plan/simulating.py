@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,10 @@ def simulated(
 
         # the cache is not written meanwhile: there is nothing that Ctrl-C could leave behind
         with contextlib.closing(bar), leaving_at_once(bar.close):
-            return simulate(*what, **how)
+            simulation = simulate(*what, **how)
+        if not gc.isenabled():
+            gc.freeze()  # as the process ends, Python looks for cycles among all that libraries made: two seconds
+        return simulation
 
     if export is not None:
         return simulator(run, card, export=export, **how)  # a simulation is kept without its stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from profiler.measure.child.lock import device_lock
 from profiler.measure.child.supervise import run_in_child
 from profiler.measure.device import visible
 from profiler.measure.device.no_cuda import gpu_driver
+from profiler.measure.measurable import check_measurable
 from profiler.measure.probe import TARGET, Probe
 from profiler.measure.types import DONE, Measurement
 from profiler.simulate.progress import Progress, silent
@@ -37,6 +39,7 @@ def verify(
     tolerance: float = TOLERANCE,
     simulator: Simulator | None = None,
     with_simulation: bool = True,
+    keep: Callable[[Measurement], object] = lambda _: None,
     progress: Progress = silent,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Verification:
@@ -44,22 +47,31 @@ def verify(
 
     gpu: the card that the run is meant for; None: the one that is measured. device: cuda, xpu, mps or cpu; None: the
     first that there is. slices: measure a few layers for all; None: where the whole model does not fit. weights: a
-    folder of safetensors; None: random ones. simulator: in place of `simulate`. tell: hears what is worth a sentence
-    while it runs, such as another measurement that is waited for.
+    folder of safetensors; None: random ones. simulator: in place of `simulate`, which has what is left of the bound.
+    keep: gets the measurement before anything else is done with it. tell: hears what is worth a sentence while it runs,
+    such as another measurement that is waited for.
 
     Raises `InputError` and `Abstention` as `measure` does, `NoUsableDevice`, and `NotMeasured` where the process that
     measures comes to an end without a result.
     """
     if isinstance(gpu, str):
         gpu = find_gpu(gpu).gpu
+    # before anything is measured: what is wrong with a run is said at once
+    check_measurable(run, device)
+    planned, why_no_plan = _planned(run, gpu)
+    bounds = bounds or Bounds()
+    until = time.monotonic() + bounds.seconds
     measurement = measured(
-        run, device=device, slices=slices, weights=weights, bounds=bounds or Bounds(), progress=progress, tell=tell
+        run, device=device, slices=slices, weights=weights, bounds=bounds, progress=progress, tell=tell
     )
+    keep(measurement)
     if gpu is None and measurement.device.gpu is not None:
         gpu = find_gpu(measurement.device.gpu).gpu
-    planned, why_no_plan = _planned(measurement.run, gpu)
+        planned, why_no_plan = _planned(run, gpu)
     simulation, why_no_simulation = None, None
-    if with_simulation:
+    if with_simulation and time.monotonic() > until:
+        why_no_simulation = f"the {bounds.seconds:,.3g} s of {bounds.seconds_option} were over"
+    elif with_simulation:
         simulation, why_no_simulation = _simulated(measurement, gpu, simulator or _simulate)
     return verified(measurement, planned, why_no_plan, simulation, why_no_simulation, tolerance)
 

@@ -158,7 +158,7 @@ def _compared(verification: Verification) -> list[str]:
     if device.kind == "cpu":
         said.append(
             "on a CPU allocated is what live tensors take; what an allocator reserves around them is not measured "
-            "there, and simulated by `lora-plan simulate`"
+            "there, and `lora-plan simulate` says it"
         )
     if verification.another_card:
         said.append(f"measured for {verification.another_card} on another device: memory carries over, time does not")

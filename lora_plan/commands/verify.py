@@ -108,8 +108,7 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
         from profiler.measure.weights import check_weights
 
         check_weights(weights)
-    verification = _verified(training, bounds, tolerance, arguments)
-    record = _recorded(verification.measurement, arguments)
+    verification, record = _verified(training, bounds, tolerance, arguments)
     if arguments.on("json"):
         from reports.verification_json import verification_json
 
@@ -141,12 +140,13 @@ def _doctor(arguments: Arguments) -> int:
 def _check_options(arguments: Arguments) -> None:
     given = [option for option in OPTIONS if arguments[option.name] is not None]
     for option in given:
+        flag = option.flag if arguments[option.name] is not False else option.flag.replace("--", "--no-", 1)
         if arguments.on("doctor") and option.name not in ("doctor", "json"):
-            raise UsageError(f"--doctor measures nothing; leave out {option.flag}", field=option.name)
+            raise UsageError(f"--doctor measures nothing; leave out {flag}", field=option.name)
         if option.name in _RENTING and arguments["launch"] is None:
-            raise UsageError(f"{option.flag} is for --launch; leave it out", field=option.name)
+            raise UsageError(f"{flag} is for --launch; leave it out", field=option.name)
         if option.name in _MEASURING and arguments["launch"] is not None:
-            raise UsageError(f"{option.flag} is not for --launch; leave it out", field=option.name)
+            raise UsageError(f"{flag} is not for --launch; leave it out", field=option.name)
 
 
 def _training(arguments: Arguments) -> tuple[TrainingRun, list[str]]:
@@ -243,7 +243,10 @@ def _tolerance(text: str | None) -> float:
     return share
 
 
-def _verified(training: TrainingRun, bounds: Bounds, tolerance: float, arguments: Arguments) -> Verification:
+def _verified(
+    training: TrainingRun, bounds: Bounds, tolerance: float, arguments: Arguments
+) -> tuple[Verification, str | None]:
+    """The verification, and where its measurement is kept: from before the simulation on, whatever ends that."""
     from lora_plan.simulating import simulated
     from planner.catalogue import find_gpu
     from profiler.simulate.progress import silent
@@ -251,14 +254,19 @@ def _verified(training: TrainingRun, bounds: Bounds, tolerance: float, arguments
 
     card = arguments.text("for_gpu")
     quiet = arguments.on("json")
+    records: list[str | None] = []
+
+    def keep(measurement: Measurement) -> None:
+        bar.close()
+        if arguments["record"] is not False:
+            records.append(_recorded(measurement))
 
     def simulator(run: TrainingRun, gpu: Gpu | None, live: bool) -> Simulation:
-        bar.close()
         return simulated(run, gpu, quiet=quiet, live=live)
 
     bar = ProgressBar()
     with contextlib.closing(bar):
-        return verify(
+        verification = verify(
             training,
             find_gpu(card).gpu if card is not None else None,
             device=arguments.text("device"),
@@ -268,21 +276,26 @@ def _verified(training: TrainingRun, bounds: Bounds, tolerance: float, arguments
             tolerance=tolerance,
             simulator=simulator,
             with_simulation=arguments["simulate"] is not False,
+            keep=keep,
             progress=silent if quiet else bar.tell,
             tell=write_error,
         )
+    return verification, records[0] if records else None
 
 
-def _recorded(measurement: Measurement, arguments: Arguments) -> str | None:
+def _recorded(measurement: Measurement) -> str | None:
     """Where the measurement is kept; what keeps it from that is one sentence on stderr."""
-    if arguments["record"] is False:
-        return None
+    import os
+    from pathlib import Path
+
     from planner.catalogue.spelling import shown_path
     from planner.places import records_file
     from profiler.records.record import record_of
     from profiler.records.store import add
 
     try:
+        if records_file() == Path(os.devnull):
+            return None
         record = record_of(measurement)
         add([record])
     except InputError as error:

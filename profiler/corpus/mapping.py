@@ -18,7 +18,7 @@ from profiler.corpus.adapter_config import DEFAULTS, fields_of
 from profiler.corpus.checkpoints import group_sizes
 from profiler.corpus.counted import reproduced
 from profiler.corpus.not_covered import NotCovered
-from profiler.corpus.record import Record
+from profiler.corpus.record import CPU, Record
 from profiler.corpus.sources import longest_batch, sources
 
 
@@ -30,6 +30,8 @@ class Stated:
     """What the record states; fields that it does not state hold the libraries' own defaults, or the run's."""
     gpu: str | None
     """The card, where the planner's catalogue has it."""
+    on_cpu: bool
+    """Whether no card was there at all."""
     unknown: tuple[str, ...]
     """Fields of the run that move memory and that nothing states."""
     fitted: tuple[str, ...]
@@ -149,6 +151,7 @@ def _stated(record: Record, run: TrainingRun, known: set[str]) -> Stated:
     return Stated(
         run=run,
         gpu=_gpu(record.gpu),
+        on_cpu=record.gpu == CPU,
         unknown=tuple(name for name in MOVES_MEMORY if name not in known),
         fitted=() if record.seq_len else ("sequence_length",),
     )

@@ -22,6 +22,9 @@ CORPUS = Path(__file__).parent / "runs.csv"
 
 _NO_CELLS: list[str] = []
 
+CPU = "cpu"
+"""In the column of cards: steps on a CPU, of which live tensors are counted and no workspaces of cuBLAS."""
+
 LARGEST_FILE = 64 * MIB
 """Bytes that a corpus may have; 473 runs take 0.2 MB."""
 

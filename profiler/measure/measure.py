@@ -18,9 +18,9 @@ from planner.plan_types import Parameters
 from planner.run import TrainingRun
 from planner.time.step import utilization
 from planner.units import format_bytes
-from profiler.measure.build import check_measurable
 from profiler.measure.device.base import Device
 from profiler.measure.device.sampler import Reading, Sampler, reader
+from profiler.measure.measurable import check_measurable
 from profiler.measure.out_of_memory import RanOutOfMemory
 from profiler.measure.passes import Asked, Passes, run_passes
 from profiler.measure.slices import (
@@ -179,7 +179,7 @@ def _measurement(
         time=None,
         sampled=sampled,
         out_of_memory=None,
-        slices=_slices(depths) if depths is not None else None,
+        slices=_slices(depths, described.kind) if depths is not None else None,
         parameters=Parameters(0, 0),
         layers=_layers(asked) if depths is None else depths.whole,
         retries=0,
@@ -243,17 +243,16 @@ def _time(run: TrainingRun, gpu: Gpu | None, samples: tuple[StepSample, ...]) ->
     return MeasuredTime(samples, tokens, step_s, low, high, COVERAGE, mfu, hfu)
 
 
-def _slices(depths: Depths) -> Slices:
+def _slices(depths: Depths, kind: str) -> Slices:
     small, large, whole = depths
-    return Slices(
-        (small, large),
-        whole,
-        (
-            f"bytes of every instant and component: the line through {small} and {large} layers at {whole}",
-            f"reserved memory: beside live tensors as much as {large} layers have",
-            f"forward, backward and optimizer time: the line through {small} and {large} layers at {whole}",
-        ),
-    )
+    said = [
+        f"bytes of every instant and component: the line through {small} and {large} layers at {whole}",
+        f"reserved memory: beside live tensors as much as {large} layers have",
+        f"forward, backward and optimizer time: the line through {small} and {large} layers at {whole}",
+    ]
+    if kind == "cpu":  # where nothing reserves memory
+        del said[1]
+    return Slices((small, large), whole, tuple(said))
 
 
 def _layers(asked: Asked) -> int:

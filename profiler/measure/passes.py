@@ -88,6 +88,7 @@ def run_passes(
         tell("building the model", 0.1)
         with tracked.loading():
             built = build(run, asked.loaded, device.torch_device, kept=kept, weights=asked.weights, done=tracked.loaded)
+        tracked.adopt_model(built)
         trainer = Trainer(built, run, device.torch_device, device.empty_cache)
         tell("warming up", 0.3)
         with contextlib.ExitStack() as watching:
@@ -105,7 +106,7 @@ def run_passes(
         held = device.allocator()
         if counted:
             tell("following its tensors", 0.8)
-            tracked.adopt(built, trainer.optimizer)
+            tracked.adopt_states(trainer.optimizer)
             with tracked.steps(built):
                 followed = _Noted(tracked, leveled, WARM_UP + len(samples) + 1)
                 tracked.begin(followed.step)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import gc
+import os
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -52,13 +55,18 @@ def measured(request: Mapping[str, object], report: Report) -> dict[str, object]
     Raises `NoUsableDevice`, and what `measure` raises.
     """
     probe = from_document(Probe, request)
-    report.progress("looking for the device", 0.0)
-    from profiler.doctor.libraries import no_bitsandbytes
-    from profiler.measure.device.busy import busy
-    from profiler.measure.device.find import find_device, overlooked
-    from profiler.measure.measure import measure
+    report.progress("importing torch", 0.0)
+    # threads that wait for work would take cores from the one that starts kernels
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    with _imports_kept():
+        from profiler.doctor.libraries import no_bitsandbytes
+        from profiler.measure.device.busy import busy
+        from profiler.measure.device.find import find_device, overlooked
+        from profiler.measure.measure import measure
+        from profiler.simulate import stack
 
-    device = find_device(probe.device)
+        device = find_device(probe.device)
+        stack.import_stack()
     if probe.run.quantization in BITSANDBYTES and (missing := no_bitsandbytes(device.kind)):
         raise NoUsableDevice(missing)
     noticed = (overlooked() if probe.device is None and device.kind == "cpu" else None, busy(device))
@@ -73,3 +81,16 @@ def measured(request: Mapping[str, object], report: Report) -> dict[str, object]
     )
     notes = tuple(note for note in noticed if note)
     return to_document(replace(measurement, notes=(*notes, *measurement.notes)))
+
+
+@contextlib.contextmanager
+def _imports_kept() -> Generator[None]:
+    """What imports make stays for good: looking for garbage among it would take a second."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -65,15 +65,18 @@ class Tracked:
         if stage != WRAPPED:
             self._tracker.enter(Window(LOAD, None, {LOADED: UPCAST, CAST: ADDED}[stage]))
 
-    def adopt(self, built: Built, optimizer: Any) -> None:
-        """Follow what was made while nobody watched: weights that other threads loaded, states of the optimizer."""
-        self._tracker.enter(Window(ZERO_GRAD))
+    def adopt_model(self, built: Built) -> None:
+        """Follow the model's tensors that other threads have loaded, where no mode of this one watches."""
         for parameter in built.model.parameters():
             component = ADAPTERS if parameter.requires_grad and built.adapted else BASE_WEIGHTS
             for tensor in (parameter, *_beside(parameter)):
                 self._tracker.adopt(tensor, component)
         for buffer in built.model.buffers():
             self._tracker.adopt(buffer, BASE_WEIGHTS)
+
+    def adopt_states(self, optimizer: Any) -> None:
+        """Follow the optimizer's states, which were made while nobody watched."""
+        self._tracker.enter(Window(ZERO_GRAD))
         for state in optimizer.state.values():
             for value in state.values():
                 if isinstance(value, torch.Tensor):

@@ -11,7 +11,6 @@ from typing import Any, cast
 from planner.catalogue.spelling import shown, shown_path
 from planner.errors import InputError
 from planner.run import TrainingRun
-from profiler.simulate.build.quantize import settings_of
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 ADAPTER = "adapter_config.json"
@@ -46,6 +45,9 @@ def load_model(meta: Any, run: TrainingRun, folder: str, device: Any) -> Any:
 
     Raises `InputError` where they are another model's.
     """
+    from profiler.simulate.build.model import layers_of
+    from profiler.simulate.build.quantize import settings_of
+
     path = check_weights(folder)
     # a config can name a file that was not checked
     meta.config.transformers_weights = None
@@ -66,12 +68,18 @@ def load_model(meta: Any, run: TrainingRun, folder: str, device: Any) -> Any:
         raise _refused(
             f"the weights in {shown_path(path)} cannot be loaded ({said}); give those of this model"
         ) from None
-    for kind, wrong in (("lacks", info.get("missing_keys")), ("has another shape of", info.get("mismatched_keys"))):
-        if wrong:
-            first = sorted(map(str, wrong))[0]
+    layers = f"{layers_of(meta)[0]}."
+    deeper = [key for key in map(str, info.get("unexpected_keys") or ()) if layers in f"model.{key}"]
+    for what, keys in (
+        ("lacks {} of", info.get("missing_keys")),
+        ("has another shape for {} of", info.get("mismatched_keys")),
+        ("is deeper, with {} beside those of", deeper),
+    ):
+        if keys:
+            first = shown(sorted(map(str, keys))[0], 120)
+            found = f"{first} and {len(keys) - 1:,} more weights" if len(keys) > 1 else first
             raise _refused(
-                f"{shown_path(path)} {kind} {first[:120]} and {len(wrong) - 1:,} more weights of {run.model}; give the "
-                "weights of this model"
+                f"the model in {shown_path(path)} {what.format(found)} {run.model}; give the weights of this model"
             )
     model.config.use_cache = False
     return model

@@ -11,7 +11,7 @@ from planner.memory.ledger import Ledgers
 from planner.run import TrainingRun
 from planner.run.rules import LORA_METHODS
 from profiler.corpus.mapping import METHODS, SPELLINGS, stated_run
-from profiler.corpus.record import COLUMNS
+from profiler.corpus.record import COLUMNS, CPU
 from profiler.corpus.record import Record as Published
 from profiler.measure.types import OUT_OF_MEMORY, MeasuredDevice
 from profiler.records.key import MEASURED_INSTEAD, of_config
@@ -93,7 +93,7 @@ def _row(record: Record) -> Published:
         kernels=_spelled(SPELLINGS["kernels"], run.kernels),
         n_gpus=run.num_gpus,
         strategy=run.strategy,
-        gpu=measurement.device.gpu,
+        gpu=CPU if measurement.device.kind == CPU else measurement.device.gpu,
         torch=versions.get("torch"),
         transformers=versions.get("transformers"),
         peft=versions.get("peft"),

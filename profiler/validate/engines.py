@@ -18,7 +18,8 @@ from profiler.corpus.adapter_config import peft_config
 from profiler.corpus.counted import published_count
 from profiler.corpus.mapping import Stated, carrier_run, stated_run
 from profiler.corpus.not_covered import NotCovered
-from profiler.corpus.record import Record
+from profiler.corpus.record import CPU, Record
+from profiler.reconcile import without_runtime
 from profiler.validate.unknown import alternatives
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def planned(record: Record) -> Prediction:
     stated = stated_run(record)
     memory = plan_memory(stated.run, stated.gpu)
     intervals = {item.level: item for item in (memory.allocated_interval_bytes, memory.interval_bytes)}
+    if record.gpu == CPU:
+        # live tensors, of which no interval is stated
+        return Prediction(without_runtime(memory), {}, stated.unknown)
     for run in alternatives(stated.run, stated.unknown):
         try:
             other = plan_memory(run, stated.gpu)
@@ -99,13 +103,13 @@ def _simulation(stated: Stated, config: Mapping[str, object] | None) -> Simulati
     from profiler.simulate.simulate import simulate
 
     if config is None:
-        return simulate(stated.run, stated.gpu)
+        return simulate(stated.run, stated.gpu, live=stated.on_cpu)
     renamed = {**config, "peft_type": RENAMED.get(str(config.get("peft_type")), config.get("peft_type"))}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "adapter_config.json"
         file.write_text(json.dumps(renamed), encoding="utf-8")
         try:
-            return simulate(stated.run, stated.gpu, peft_config=str(file))
+            return simulate(stated.run, stated.gpu, peft_config=str(file), live=stated.on_cpu)
         except InputError as error:
             # the record's reason, without the file that stood for it here and what to do about that
             reason = str(error).removeprefix(f"{shown_path(file)}: ").split("; ")[0]

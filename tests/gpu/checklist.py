@@ -118,7 +118,7 @@ def run(check: Check, device: str) -> tuple[Result, str, float]:
 
 
 def row(check: Check, result: Result, wrong: str, seconds: float) -> list[str]:
-    """Name, verdict, what was measured, how far estimate and simulation are off it, tokens/s, seconds, what is wrong."""
+    """Name, verdict, what was measured, how far the others are off it, tokens/s, seconds, what is wrong."""
     reconciliation: Any = result.get("reconciliation")
     cells = ["", "", "", ""]
     if reconciliation:

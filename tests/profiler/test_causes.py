@@ -12,7 +12,7 @@ from planner.plan_types import Plan
 from planner.run import TrainingRun
 from planner.units import GIB, MIB
 from profiler.causes import Cause
-from profiler.measure.types import MeasuredDevice, MeasuredLevels, Measurement
+from profiler.measure.types import MeasuredDevice, MeasuredLevels, Measurement, Slices
 from profiler.simulate.types import Simulation
 from profiler.verification import verified
 from tests.reports.simulations import simulation_of
@@ -185,6 +185,14 @@ def test_holes_in_what_the_allocator_holds(retries: int, words: str) -> None:
     assert cause.bytes == -GIB
     assert "1.0 GiB more than estimated: pieces too small for what came next" in cause.sentence
     assert cause.sentence.endswith(words)
+
+
+def test_where_nothing_reserved_the_memory_of_the_run_there_is_no_cache_to_explain() -> None:
+    levels = PLAN.memory.peak_bytes
+    holes = replace(as_ledgers(PLAN.memory), peak_bytes=replace(levels, reserved=levels.reserved + GIB, process=None))
+    assert causes_of(holes) != ()
+    assert causes_of(holes, device=CPU) == ()
+    assert causes_of(holes, slices=Slices((2, 3), 32, ())) == ()
 
 
 def test_a_larger_context() -> None:

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from profiler.judgement import WITHIN
+from profiler.judgement import OUTSIDE, WITHIN
+from profiler.measure.types import OUT_OF_MEMORY
 from profiler.verification import verified
 from reports.page import Page
 from reports.verification import verdict_word, verification_text
-from tests.reports.verifications import VERIFICATIONS, out_of_memory, outside, within
+from tests.reports.verifications import FAILED, VERIFICATIONS, on_a_cpu, out_of_memory, outside, slices, within
 
 RECORD = "record 17 of ~/records.db"
 
@@ -55,6 +56,52 @@ def test_out_of_memory_against_what_was_said() -> None:
 def test_where_a_record_is_kept_is_said_where_there_is_one() -> None:
     assert "stored as" not in verification_text(within(), Page())
     assert f"  - stored as {RECORD}" in verification_text(within(), Page(), record=RECORD)
+
+
+def test_notes_of_the_command_come_first() -> None:
+    text = verification_text(within(), Page(), record=RECORD, notes=["no run was given"])
+    assert text.partition("Notes\n")[2].startswith("  - no run was given\n  - 4 steps were timed")
+
+
+def test_on_a_cpu_nothing_is_said_of_what_an_allocator_reserves() -> None:
+    said = on_a_cpu()
+    # the columns have it: of the measured run it is a replay
+    assert said.reconciliation
+    assert [line.name for line in said.reconciliation.levels][:2] == ["allocated", "reserved"]
+    lines = verification_text(said, Page(100)).splitlines()
+    peak = lines.index("  the peak")
+    assert [line.split()[0] for line in lines[peak + 1 : peak + 3]] == ["allocated", "allocated"]
+    assert not [line for line in lines if line.lstrip().startswith("reserved")]
+    assert "  a CPU's time is not estimated" in lines
+
+
+def test_slices_are_said_to_stand_for_the_whole_model() -> None:
+    title, _, stands, *_ = verification_text(slices(), Page(200)).splitlines()
+    assert title.endswith("for A100-80GB-SXM on Tesla T4, measured in slices")
+    assert stands == (
+        "  every figure stands for the whole model of 80 layers: it follows from models of 2 and 3 layers at full "
+        "width, which were run"
+    )
+    failed = replace(slices().measurement, memory=None, outcome=OUT_OF_MEMORY, out_of_memory=FAILED)
+    assert "stands for" not in verification_text(verified(failed, None, "", None, ""), Page(200))
+
+
+def test_outside_with_no_line_that_stands_out() -> None:
+    said = on_a_cpu()
+    assert said.reconciliation
+    measurement = said.measurement
+    again = verified(measurement, None, "no formulas", said.simulation, None, 0.0)
+    off = replace(again, verdict=OUTSIDE)
+    assert not off.causes
+    assert "  - no line by itself is more than 1% of the peak apart: small" in verification_text(off, Page(100))
+    assert "What is off" not in verification_text(again, Page(100))
+
+
+def test_where_weights_come_from() -> None:
+    said = within()
+    assert "NVIDIA A100-SXM4-80GB, random weights" in verification_text(said, Page(200))
+    loaded = replace(said, measurement=replace(said.measurement, weights="~/llama"))
+    assert "NVIDIA A100-SXM4-80GB, weights of '~/llama'" in verification_text(loaded, Page(200))
 
 
 def test_one_step_has_no_interval() -> None:

@@ -76,6 +76,11 @@ def main() -> None:
     except MemoryError:
         line = _NO_MEMORY
     report.send(line)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    # Python would take seconds to tidy up what the libraries hold
+    os._exit(0)
 
 
 def _answer(request: Request, report: Report) -> bytes:

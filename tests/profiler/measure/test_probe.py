@@ -89,7 +89,7 @@ def test_a_measurement_is_answered() -> None:
     found = answer(probe, report)
     assert (found.outcome, found.run, found.device.kind, found.notes) == (DONE, probe.run, "cpu", ())
     assert found.time is not None and len(found.time.samples) == 1
-    assert report.told[0] == ("looking for the device", 0.0)
+    assert report.told[0] == ("importing torch", 0.0)
     assert {phase for phase, _ in report.told} >= {"building the model", "warming up", "timing steps"}
 
 

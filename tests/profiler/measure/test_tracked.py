@@ -226,7 +226,8 @@ def later(method: str) -> dict[Place, Instant]:
         for _ in (1, 2):
             trainer.step(Both(Tracked("cpu"), Live()))
         trainer.evaluate(Both(Tracked("cpu"), Live()))
-        tracked.adopt(made, trainer.optimizer)
+        tracked.adopt_model(made)
+        tracked.adopt_states(trainer.optimizer)
         with tracked.steps(made):
             tracked.begin(3)
             trainer.step(tracked)
@@ -265,7 +266,8 @@ def test_what_is_adopted_is_freed() -> None:
     trainer = Trainer(made, run, CPU)
     trainer.step(Both(Tracked("cpu"), Live()))
     tracked = Tracked("cpu")
-    tracked.adopt(made, trainer.optimizer)
+    tracked.adopt_model(made)
+    tracked.adopt_states(trainer.optimizer)
     adopted = alive_at_the_end(tracked.stream())
     assert adopted[BASE_WEIGHTS] > 0 and adopted[ADAPTERS] > 0 and adopted[OPTIMIZER_STATES] > 0
     trainer.optimizer.state.clear()
@@ -302,7 +304,8 @@ def test_adopting_sees_all_that_a_quantized_weight_holds(scheme: str) -> None:
     run = run_of(LLAMA, rank=4, **SCHEMES[scheme])
     made = built(run)
     tracked = Tracked("cpu")
-    tracked.adopt(made, Trainer(made, run, CPU).optimizer)
+    tracked.adopt_model(made)
+    tracked.adopt_states(Trainer(made, run, CPU).optimizer)
     tracked.begin(1)
     kept = [*made.model.parameters(), *made.model.buffers()]
     kept += [tensor for _, layer in quantized_layers(made.model) for tensor in weight_tensors(layer)]

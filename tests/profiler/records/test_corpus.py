@@ -100,7 +100,7 @@ def test_the_speed_of_a_card() -> None:
 
 def test_a_cpu_has_no_card_no_allocator_and_no_speed() -> None:
     (row,) = published(recorded(measured(device=CPU)))
-    assert (row.gpu, row.level, row.step_s) == (None, "allocated", None)
+    assert (row.gpu, row.level, row.step_s) == ("cpu", "allocated", None)
     assert "without the cuBLAS workspaces that a card has" in row.note
 
 
