@@ -44,6 +44,23 @@ def test_the_simulation_it_shows_is_what_its_command_prints(monkeypatch: pytest.
     assert versions.sub("", printed) == versions.sub("", shown)
 
 
+@pytest.mark.slow
+def test_the_verification_it_shows_is_what_its_command_measures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The bytes, that is; the processor and its seconds are those of the machine that it was written on."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LORA_PLAN_CACHE", str(tmp_path))
+    command, shown = re.findall(r"`lora-plan (verify [^`]*)`[^`]*:\n\n```text\n(.*?)\n```", README, re.DOTALL)[0]
+    printed = call(*command.split(), "--max-steps", "2").out
+
+    def ledger(text: str) -> str:
+        return text[text.index("Estimate and simulation beside") : text.index("  difference: ")]
+
+    assert ledger(printed) == ledger(shown)
+    assert printed.splitlines()[1] == shown.splitlines()[1]
+
+
 def test_the_score_it_shows_is_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown = re.search(r"`lora-plan validate`, .*?```text\n(.*?)\n```", README, re.DOTALL)

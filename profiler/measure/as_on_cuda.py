@@ -53,7 +53,9 @@ _sdpa = torch.nn.functional.scaled_dot_product_attention
 
 def _attention(query: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
     """CUDA's fused kernels lay their result out token by token, the CPU's as its query is: then it needs a copy."""
-    return _sdpa(query.transpose(1, 2).contiguous().transpose(1, 2), *rest, **named)
+    if query.stride(1) > query.stride(2):  # head by head
+        query = query.transpose(1, 2).contiguous().transpose(1, 2)
+    return _sdpa(query, *rest, **named)
 
 
 def _of_cpu(asked: Callable[[str], Any]) -> Callable[..., Any]:
