@@ -82,6 +82,9 @@ def _of_out_of_memory(evidence: Evidence) -> Judgement:
     when = f"at step {failed.step}, {failed.instant.replace('_', ' ')}" if failed.step else "while loading"
     asked = f", where {format_bytes(failed.requested_bytes)} were asked for" if failed.requested_bytes else ""
     ran_out = f"memory ran out {when}{asked}"
+    if measurement.slices is not None:
+        layers = measurement.slices.depths[-1]
+        return Judgement(UNKNOWN, f"{ran_out}: not even slices of up to {layers} layers fit this device")
     claims = [
         (name, _claim(evidence, said.verdict, said.memory), said.memory.peak_bytes.reserved)
         for name, said in (("estimate", evidence.plan), ("simulation", evidence.simulation))

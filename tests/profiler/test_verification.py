@@ -12,7 +12,7 @@ from planner.memory.ledger import Ledgers
 from planner.plan_types import Plan
 from planner.units import GIB
 from profiler.judgement import OUTSIDE, UNKNOWN, WITHIN
-from profiler.measure.types import OUT_OF_MEMORY, MeasuredDevice, Measurement
+from profiler.measure.types import OUT_OF_MEMORY, MeasuredDevice, Measurement, Slices
 from profiler.verification import Verification, verified
 from tests.reports.samples import full_that_does_not_fit
 from tests.reports.simulations import simulation_of, that_fits
@@ -194,3 +194,12 @@ def test_a_simulation_alone_is_held_to_the_measurement() -> None:
 
 def test_it_is_the_same_each_time() -> None:
     assert within() == within()
+
+
+def test_slices_that_do_not_fit_say_nothing_of_the_plan() -> None:
+    plan, _ = full_that_does_not_fit()
+    sliced = Slices((2, 3), 32, ())
+    measurement = measurement_of(plan, None, T4, outcome=OUT_OF_MEMORY, out_of_memory=FAILED, slices=sliced, loss=None)
+    said = verified(measurement, plan, None, None, "it was not asked for")
+    assert said.verdict == UNKNOWN
+    assert said.because.endswith("not even slices of up to 3 layers fit this device")
