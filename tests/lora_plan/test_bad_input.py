@@ -31,7 +31,7 @@ BAD = {
     "two precisions": ((*LLAMA, "--precision", "bf16", "--base-dtype", "float32"), "base_dtype", "not both"),
     "an unknown precision": ((*LLAMA, "--precision", "bf17"), "precision", "did you mean"),
     "two cards": ((*LLAMA, "--gpu", "t4", "--gpu-memory", "24"), "gpu", "two cards"),
-    "no number of GiB": ((*LLAMA, "--gpu-memory", "much"), "gpu-memory", "--gpu-memory must be"),
+    "no number of GiB": ((*LLAMA, "--gpu-memory", "much"), "gpu_memory", "--gpu-memory must be"),
     "endless GiB": ((*LLAMA, "--gpu-memory", "inf"), "gpu", "memory_gib"),
     "a check of nothing": ((*LLAMA, "--check"), "gpu", "--check needs a card"),
     "a check of an explanation": (
