@@ -59,13 +59,15 @@ def measured(request: Mapping[str, object], report: Report) -> dict[str, object]
     # threads that wait for work would take cores from the one that starts kernels
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with _imports_kept():
+        from profiler.measure.device.find import find_device, overlooked
+
+        # which says it where there is no torch, that all the rest needs
+        device = find_device(probe.device)
         from profiler.doctor.libraries import no_bitsandbytes
         from profiler.measure.device.busy import busy
-        from profiler.measure.device.find import find_device, overlooked
         from profiler.measure.measure import measure
         from profiler.simulate import stack
 
-        device = find_device(probe.device)
         stack.import_stack()
     if probe.run.quantization in BITSANDBYTES and (missing := no_bitsandbytes(device.kind)):
         raise NoUsableDevice(missing)

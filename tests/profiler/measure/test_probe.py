@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -133,3 +135,22 @@ def test_a_quantized_run_needs_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.raises(NoUsableDevice, match=r"^none for cpu$"):
             answer(probe_of(run=run_of(quantization=scheme)))
     assert answer(probe_of(steps=0)).outcome == DONE
+
+
+def test_without_torch_it_is_said_what_to_install() -> None:
+    """In a process of its own, in which torch cannot be imported."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from planner.errors import NoUsableDevice\n"
+        "from profiler.measure.probe import measured\n"
+        "class Report:\n"
+        "    progress = staticmethod(lambda *_: None)\n"
+        "    seconds_left = staticmethod(lambda: 60.0)\n"
+        "request = {'run': {'model': 'gpt2'}, 'device': None, 'weights': None, 'slices': None, 'steps': 1}\n"
+        "try:\n"
+        "    measured(request, Report())\n"
+        "except NoUsableDevice as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "torch" in done.stdout and "install" in done.stdout, done.stderr
