@@ -193,12 +193,9 @@ class LoraPlanCallback(TrainerCallback):
 
 
 def _store(measured: Measurement) -> str:
-    from profiler.records.record import record_of
-    from profiler.records.store import add
+    from profiler.records.store import keep
 
-    record = record_of(measured)
-    add([record])
-    return record.id
+    return keep(measured).id
 
 
 def _last_error() -> BaseException | None:

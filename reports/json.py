@@ -164,15 +164,20 @@ def _memory_json(
         "allocated_interval_bytes": asdict(allocated) if allocated else None,
         "instant": memory.instant,
         "basis": memory.basis,
-        "instants": [
-            {
-                "name": instant.name,
-                "allocated_bytes": instant.allocated_bytes,
-                "components": dict(instant.components),
-            }
-            for instant in memory.instants
-        ],
+        "instants": instants_json(memory),
     }
+
+
+def instants_json(memory: Ledgers) -> list[dict[str, object]]:
+    """Each instant with what is allocated then, and the components that add up to it, in bytes."""
+    return [
+        {
+            "name": instant.name,
+            "allocated_bytes": instant.allocated_bytes,
+            "components": dict(instant.components),
+        }
+        for instant in memory.instants
+    ]
 
 
 def explanation_json(explanation: Explanation) -> dict[str, object]:

@@ -9,7 +9,7 @@ from planner.memory.ledger import Ledgers
 from profiler.measure.types import MeasuredLevels, MeasuredTime
 from profiler.phases import Phase
 from profiler.verification import Verification
-from reports.json import reconciliation_json, time_json
+from reports.json import instants_json, reconciliation_json, time_json
 
 
 def verification_json(verification: Verification, *, record: str | None = None) -> dict[str, object]:
@@ -59,10 +59,7 @@ def _memory_json(memory: Ledgers) -> dict[str, object]:
         "peak_bytes": asdict(memory.peak_bytes),
         "instant": memory.instant,
         "basis": memory.basis,
-        "instants": [
-            {"name": at.name, "allocated_bytes": at.allocated_bytes, "components": dict(at.components)}
-            for at in memory.instants
-        ],
+        "instants": instants_json(memory),
     }
 
 

@@ -290,14 +290,12 @@ def _recorded(measurement: Measurement) -> str | None:
 
     from planner.catalogue.spelling import shown_path
     from planner.places import records_file
-    from profiler.records.record import record_of
-    from profiler.records.store import add
+    from profiler.records.store import keep
 
     try:
         if records_file() == Path(os.devnull):
             return None
-        record = record_of(measurement)
-        add([record])
+        record = keep(measurement)
     except InputError as error:
         write_error(str(error))
         return None

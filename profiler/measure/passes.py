@@ -12,6 +12,7 @@ from planner.architecture.config_file import LoadedConfig
 from planner.memory.ledger import Instant, Levels
 from planner.run import TrainingRun
 from profiler.measure.as_on_cuda import as_on_cuda
+from profiler.measure.bounds import WARM_UP
 from profiler.measure.build import build
 from profiler.measure.device.base import Device
 from profiler.measure.device.sampler import Reading, Sampler
@@ -25,9 +26,6 @@ from profiler.simulate.allocator import AllocatorSettings, replay
 from profiler.simulate.ledger import Place, largest_of_instants, ledgers_of_places, requested_sizes
 from profiler.simulate.progress import Progress
 from profiler.simulate.trace.trace import RUNTIME, TEMPORARY, Window
-
-WARM_UP = 2
-"""Steps before any is timed: the first makes the optimizer's states, the second is the first of the steady state."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from pathlib import Path
 from planner.catalogue.spelling import shown_path
 from planner.errors import InputError
 from planner.places import records_file
-from profiler.records.record import LONGEST, NotStored, Record, read_text
+from profiler.measure.types import Measurement
+from profiler.records.record import LONGEST, NotStored, Record, read_text, record_of
 
 SCHEMA = 1
 """`PRAGMA user_version` of the file."""
@@ -54,6 +55,13 @@ class Stored:
     """The newest first."""
     unreadable: tuple[str, ...]
     """Why others cannot be read, a sentence each: of a newer lora-plan, or damaged."""
+
+
+def keep(measurement: Measurement) -> Record:
+    """Store a measurement that was made just now among the user's records. Raises as `record_of` and `add` do."""
+    record = record_of(measurement)
+    add([record])
+    return record
 
 
 def add(records: Sequence[Record], path: Path | None = None) -> int:

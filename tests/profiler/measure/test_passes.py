@@ -23,10 +23,11 @@ from planner.memory.ledger import COMPONENTS, Instant, Levels
 from planner.run import TrainingRun
 from planner.units import GIB, MIB
 from profiler.measure import passes as module
+from profiler.measure.bounds import WARM_UP
 from profiler.measure.device.cpu import Cpu
 from profiler.measure.device.sampler import Reading, Sampler
 from profiler.measure.out_of_memory import RanOutOfMemory, requested_bytes
-from profiler.measure.passes import WARM_UP, Asked, Passes, run_passes, with_unseen
+from profiler.measure.passes import Asked, Passes, run_passes, with_unseen
 from profiler.measure.types import MeasuredLevels, MeasuredOutOfMemory
 from profiler.simulate import stack
 from profiler.simulate.ledger import ORDER, Place, largest_of_instants
