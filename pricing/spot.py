@@ -82,9 +82,17 @@ def mean_hours(hours: float, rate: float, interval: float, restart: float) -> fl
     if rate == 0:
         return hours
     full, rest = divmod(hours, interval)
-    segments = full * math.expm1(rate * interval) + math.expm1(rate * rest)
+    segments = full * interval * _stretch(rate * interval) + rest * _stretch(rate * rest)
     # never below what it takes without interruptions, which rounding would allow for the smallest rates
-    return max(hours, math.exp(rate * restart) * segments / rate)
+    return max(hours, math.exp(rate * restart) * segments)
+
+
+def _stretch(expected: float) -> float:
+    """How many times its hours a segment takes, with `expected` interruptions in it: (e^x - 1) / x.
+
+    Of the product, not divided by the rate: the smallest rates have few digits left, and times hours not the same.
+    """
+    return math.expm1(expected) / expected if expected else 1.0
 
 
 def deviation_hours(hours: float, rate: float, interval: float, restart: float) -> float:

@@ -78,6 +78,11 @@ def test_interruptions_make_no_run_shorter(
     assert hours <= assumed.expected_hours(hours) <= assumed.high_hours(hours) * (1 + 1e-12)
 
 
+def test_the_smallest_rate_that_a_float_holds_costs_nothing() -> None:
+    rarely = Interruptions(per_hour=5e-324, high_per_hour=1.65e-59, checkpoint_hours=1.0, restart_hours=0.0)
+    assert rarely.expected_hours(1.9375) == rarely.high_hours(1.9375) == 1.9375
+
+
 @given(st.floats(0, 1e4), POSITIVE, st.floats(0, 10))
 def test_without_interruptions_hours_stay_as_they_are(hours: float, interval: float, restart: float) -> None:
     never = Interruptions(per_hour=0, high_per_hour=0, checkpoint_hours=interval, restart_hours=restart)
