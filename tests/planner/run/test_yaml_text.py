@@ -3,6 +3,7 @@
 import contextlib
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,3 +119,46 @@ def test_any_text_is_data_or_a_problem(text: str):
 def test_any_punctuation_is_data_or_a_problem(text: str):
     with contextlib.suppress(YamlProblem):
         loads(text)
+
+
+def test_others_files_may_merge_mappings_as_pyyaml_does():
+    text = """
+base: &base {rank: 8, optim: adamw_torch, nested: {a: 1}}
+more: &more {optim: sgd, alpha: 16}
+one: {<<: *base, rank: 16}
+two:
+  <<: [*base, *more]
+"""
+    assert loads(text, lenient=True) == yaml.safe_load(text)
+
+
+def test_others_files_may_have_dates_and_names_that_are_no_text():
+    assert loads("run_name: 2026-11-22\n1: x\non: y\nnull: z\n", lenient=True) == {
+        "run_name": "2026-11-22",
+        "1": "x",
+        "on": "y",
+        "null": "z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: !!python/object/apply:os.system [x]\n", "the tag 'tag:yaml.org,2002:python/object/apply:os.system'"),
+        ("a: !include other.yaml\n", "the tag '!include' is not allowed"),
+        ("<<: 3\n", "<< merges mappings"),
+        ("a: &a {<<: *a}\n", ""),
+        ("a: 1\na: 2\n", "'a' is given twice"),
+        ("? [a, b]\n: x\n", "a field name must be text"),
+    ],
+)
+def test_what_no_file_may_have(text: str, said: str):
+    with pytest.raises(YamlProblem) as refused:
+        loads(text, lenient=True)
+    assert said in str(refused.value)
+
+
+@given(st.text(alphabet="!&*<>|%@`'\"#,[]{}?:- \n\\xuU0123456789abtey_.~", max_size=60))
+def test_any_punctuation_of_others_is_data_or_a_problem(text: str):
+    with contextlib.suppress(YamlProblem):
+        loads(text, lenient=True)
