@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,6 +59,10 @@ class ModelMatch:
     note: str | None
 
 
+_QUANTIZED = re.compile(r"(?:-unsloth)?(?:-bnb)?-(?:4|8)bit$", re.IGNORECASE)
+"""How copies in fewer bits are called."""
+
+
 class _Entry(TypedDict):
     aliases: list[str]
     config: dict[str, object]
@@ -108,11 +113,20 @@ def search_models(query: str = "") -> list[Model]:
 
 def unknown_model(name: str) -> str:
     """The sentence for a name that is not in the catalogue, with the nearest one that is."""
-    names = (name for identifier, entry in _entries().items() for name in (identifier, *entry["aliases"]))
     return (
         f"model '{shown(name)}' is not known; give a name that `lora-plan models` lists, a Hugging Face id "
-        f"(org/name) or the path of a config.json{did_you_mean(name, names)}"
+        f"(org/name) or the path of a config.json{_nearest(name)}"
     )
+
+
+def _nearest(name: str) -> str:
+    """The model that somebody's copy is called after (`unsloth/Llama-3.2-1B-bnb-4bit`), or the most like name."""
+    owner, _, called = name.strip().rpartition("/")
+    copied = match_model(_QUANTIZED.sub("", called)) if owner else None
+    if copied is not None:
+        return f"; where it is a copy of {copied.model.id}, give that name"
+    names = (known for identifier, entry in _entries().items() for known in (identifier, *entry["aliases"]))
+    return did_you_mean(name, names)
 
 
 @cache

@@ -1,8 +1,11 @@
 """`Reader`: takes the settings out of a document one by one, and writes down what became of each."""
 
+# os.path answers False for a path that may not be looked at or cannot be one; pathlib raises
+# ruff: noqa: PTH110, PTH113
+
 from __future__ import annotations
 
-import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -19,12 +22,20 @@ from planner.trainer_configs.types import Default, Json, Setting, TrainerConfig
 if TYPE_CHECKING:
     from planner.trainer_configs.format import ConfigFormat
 
-_WHOLE = re.compile(r"[+-]?[0-9][0-9_]{0,30}")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}(?:_[0-9]{1,30}){0,9}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}|\$\(|\$[A-Za-z_]|\{\{.*\}\}|%[A-Za-z_]+%")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _OFF = ("", "none", "null", "no", "off", "false")
 PLACEHOLDER = "a placeholder, which is not filled in here"
+MASKED = "***"
+"""In the place of what nobody is to read."""
+_SECRET = re.compile(
+    r"(?:^|\.|-)(?:token|\w*(?:hub|hf|auth|access|api)_token|\w*(?:secret|password|passwd|api_key|access_key)\w*)$",
+    re.IGNORECASE,
+)
+_MOST = 1e300
+"""Beyond any number that a setting means; NaN is not within it either."""
 _LONGEST = 40
 """Characters of a name that is put into a number, a switch or a word."""
 
@@ -61,12 +72,7 @@ class Reader:
 
     def raw(self, key: str) -> Json:
         """The value as it is written; None where there is none, or a placeholder."""
-        value: Json = dict(self.document.settings)
-        if key in self.document.settings:
-            value = self.document.settings[key]
-        else:
-            for part in key.split("."):
-                value = value.get(part) if isinstance(value, dict) else None
+        value = self._value(key)
         return None if is_placeholder(value) else value
 
     def has(self, key: str) -> bool:
@@ -87,7 +93,7 @@ class Reader:
         value = plain(self.raw(key))
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -_MOST <= value <= _MOST:
             raise self.wrong(key, "a number")
         return float(value)
 
@@ -142,7 +148,7 @@ class Reader:
         """
         value = self.raw(key)
         if isinstance(value, str):
-            found = next((path for path in (Path(value), self.document.folder / value) if path.is_file()), None)
+            found = next((path for path in (Path(value), self.document.folder / value) if os.path.isfile(path)), None)
             if found is None:
                 self.uncounted(key, "a file that is not here, so what it asks for is not known")
                 return False
@@ -254,6 +260,10 @@ class Reader:
                 self._defaulted.append(Default(name, value, source))
 
     def _written(self, key: str) -> Json:
+        value = self._value(key)
+        return MASKED if isinstance(value, str) and _SECRET.search(key) else value
+
+    def _value(self, key: str) -> Json:
         if key in self.document.settings:
             return self.document.settings[key]
         value: Json = dict(self.document.settings)
@@ -316,7 +326,7 @@ def _found(model: str, folder: Path) -> str:
     """A model's path as it leads there: from the working directory, as trainers have it, or beside the config."""
     beside = folder / model
     is_path = model.startswith(".") or "/" in model
-    return str(beside) if is_path and not Path(model).exists() and beside.exists() else model
+    return str(beside) if is_path and not os.path.exists(model) and os.path.exists(beside) else model
 
 
 def _in_words(value: object) -> str:

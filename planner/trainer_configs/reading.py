@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
 
 from planner.errors import InputError
 from planner.run import TrainingRun
@@ -15,6 +15,12 @@ from planner.trainer_configs.types import Setting, TrainerConfig
 
 OF_METHOD = frozenset(("quantization", "double_quant", "prepare_kbit", "use_dora", "use_rslora"))
 """Defaults that a trainer has for its own method, and not for another that is typed over it."""
+
+PRECISION = frozenset(("mixed_precision", "base_dtype", "adapter_dtype", "prepare_kbit"))
+_RANKS = {"accelerate": 0, "deepspeed": 2}
+"""Whose precision holds where files differ: a trainer's own (1) over what `accelerate launch` hands it in the
+environment (transformers/training_args.py, `__post_init__`), and that of DeepSpeed's engine, which casts the model,
+over both."""
 
 _ALONE = ("none", "ddp")
 """Strategies that a single GPU can be said to have."""
@@ -80,16 +86,16 @@ def lay_together(
     fields = {name: value for name, value in defaults.items() if name not in leave_open} | stated
     fields = {name: value for name, value in fields.items() if name not in typed}
     fields = _applicable(fields, typed)
-    alone = _shards_one_gpu(fields, typed, configs)
-    if alone is not None:
-        del fields["strategy"]
+    alone = None
+    if {**fields, **typed}.get("num_gpus", 1) == 1 and fields.get("strategy", "none") not in _ALONE:
+        alone = _asked_to_shard(fields.pop("strategy"), configs)
     return Reading(
         configs=tuple(configs),
         fields=fields,
         job=job_defaults | job,
         overridden=tuple(setting for config in configs for setting in _overridden(config, typed)),
         uncounted=(
-            *(one for config in configs for one in config.uncounted if not one.fields or set(one.fields) - set(typed)),
+            *(one for config in configs for one in config.uncounted if not _settled(one, typed, configs)),
             *([alone] if alone is not None else []),
         ),
         notes=tuple(note for config in configs for note in config.notes),
@@ -106,12 +112,19 @@ def _add(
     for field, value in given.items():
         if field in to and field not in typed and not _same(field, to[field], value):
             other = next(one for one in configs if field in one.keys)
+            if field in PRECISION and _rank(config) != _rank(other):
+                to[field] = value if _rank(config) > _rank(other) else to[field]
+                continue
             raise InputError(
                 f"{other.name} has {other.keys[field]} for {field} {shown(to[field])}, and {config.name} "
                 f"{config.keys[field]} for {shown(value)}; correct one of them",
                 field=field,
             )
         to[field] = value
+
+
+def _rank(config: TrainerConfig) -> int:
+    return _RANKS.get(config.format, 1)
 
 
 def _same(field: str, one: object, other: object) -> bool:
@@ -135,21 +148,23 @@ def _applicable(fields: dict[str, object], typed: Mapping[str, object]) -> dict[
     return {name: value for name, value in fields.items() if name not in meaningless}
 
 
-def _shards_one_gpu(
-    fields: Mapping[str, object], typed: Mapping[str, object], configs: Sequence[TrainerConfig]
-) -> Setting | None:
-    """The setting that asks a single GPU to share with others; None where there is none."""
-    strategy = fields.get("strategy")
-    if {**fields, **typed}.get("num_gpus", 1) != 1 or strategy is None or strategy in _ALONE:
-        return None
-    held = ", where DeepSpeed keeps flat float32 copies of what it trains besides" if "zero" in str(strategy) else ""
-    text = f"{strategy} is for several GPUs, and this is planned for one{held}; --gpus N plans several"
+def _asked_to_shard(strategy: object, configs: Sequence[TrainerConfig]) -> Setting | None:
+    """The setting that asks a single GPU to share with others; None where only a trainer's default does."""
+    text = f"{strategy} is for several GPUs, and this is planned for one; --gpus N plans several"
     for config in configs:
         key = config.keys.get("strategy")
         if key is not None:
             written = next((one.value for one in config.understood if one.key == key), None)
             return Setting(key, written, text)
-    return Setting("strategy", cast("str", strategy), text)
+    return None
+
+
+def _settled(setting: Setting, typed: Mapping[str, object], configs: Sequence[TrainerConfig]) -> bool:
+    """Whether what a setting leaves open is given otherwise: typed, or by the file that it names, read beside it."""
+    if setting.fields and set(setting.fields) <= set(typed):
+        return True
+    named = setting.value if isinstance(setting.value, str) else ""
+    return "config_file" in setting.key and any(Path(one.name).name == Path(named).name for one in configs)
 
 
 def _overridden(config: TrainerConfig, typed: Mapping[str, object]) -> list[Setting]:

@@ -21,4 +21,4 @@ def _read(reader: Reader) -> None:
             reader.becomes(key, **{FIELD_ALIASES.get(key, key): cast("object", value)})
 
 
-FORMAT = ConfigFormat(name="run", title="a run file", version="lora-plan", signs=_signs, read=_read)
+FORMAT = ConfigFormat(name="run", title="a run file", version="lora-plan", signs=_signs, read=_read, includes=("trl",))

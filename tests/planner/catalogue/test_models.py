@@ -164,3 +164,11 @@ def test_search_holds_every_word():
     assert [model.id for model in search_models("qwen3 moe")] == []
     assert [model.id for model in search_models("Qwen3 A22B")] == ["Qwen/Qwen3-235B-A22B"]
     assert all("llama" in " ".join((model.id, *model.aliases)).lower() for model in search_models("llama"))
+
+
+@pytest.mark.parametrize(
+    "name", ["NousResearch/Llama-3.2-1B", "somebody/llama-3.2-1b-bnb-4bit", "x/Llama-3.2-1B-unsloth-bnb-4bit"]
+)
+def test_a_copy_is_told_by_what_it_is_called_after(name: str) -> None:
+    with pytest.raises(InputError, match=r"; where it is a copy of meta-llama/Llama-3\.2-1B, give that name$"):
+        find_model(name)

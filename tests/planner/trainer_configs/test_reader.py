@@ -53,6 +53,12 @@ def test_a_value_of_another_kind_is_refused_by_file_and_key(asked: str, said: st
     assert (str(refused.value), refused.value.field) == (said, "key")
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan"), "1e999", True])
+def test_what_is_no_finite_number(value: object) -> None:
+    with pytest.raises(InputError, match="key must be a number"):
+        reader(key=value).number("key")
+
+
 def test_every_setting_is_understood_ignored_or_uncounted() -> None:
     one = reader(r=8, epochs=3, seed=1, compile=True, offload=False, unheard_of=1, empty=None)
     one.becomes("r", rank=8, method="lora")
@@ -87,6 +93,14 @@ def test_a_placeholder_is_no_value(text: str) -> None:
     one.same({"model": "model"})
     one.ignores("seed")
     assert one.finish().uncounted == (Setting("model", text, PLACEHOLDER, ("model",)),)
+
+
+def test_what_is_secret_is_in_no_setting() -> None:
+    hidden = {"hub_token": "hf_1", "token": "hf_2", "wandb_api_key": "3", "aws_secret_access_key": "4"}
+    one = reader(**hidden, pad_token="<pad>", use_auth_token=True)
+    one.ignores(*hidden, "pad_token", "use_auth_token")
+    shown = {setting.key: setting.value for setting in one.finish().ignored}
+    assert shown == {**dict.fromkeys(hidden, "***"), "pad_token": "<pad>", "use_auth_token": True}
 
 
 def test_numbers_and_switches_written_as_text_reach_the_run_as_such() -> None:
@@ -135,4 +149,5 @@ def test_text_is_a_number_only_where_it_is_written_as_one(text: str) -> None:
     if isinstance(value, str):
         assert value == text
     else:
-        assert float(text) == value
+        assert isinstance(value, int | float)
+        assert type(value)(text) == value

@@ -11,12 +11,14 @@ from planner.run import TrainingRun
 from planner.trainer_configs import Default, Setting, TrainerConfig, lay_together
 
 
-def config(name: str = "sft.yaml", *, uncounted: tuple[Setting, ...] = (), **given: dict[str, Any]) -> TrainerConfig:
+def config(
+    name: str = "sft.yaml", *, format: str = "any", uncounted: tuple[Setting, ...] = (), **given: dict[str, Any]
+) -> TrainerConfig:
     """A config whose keys are called like the fields that they give, in capitals."""
     run, job = given.get("run", {}), given.get("job", {})
     return TrainerConfig(
         name=name,
-        format="any",
+        format=format,
         title="Any",
         version="any 1.0",
         run=run,
@@ -63,6 +65,23 @@ def test_two_files_must_not_contradict_each_other() -> None:
     assert lay_together([one, same], {}).fields == {"mixed_precision": "bfloat16"}
 
 
+def test_the_trainers_precision_holds_over_accelerates_and_deepspeeds_over_both() -> None:
+    trainer = config(format="trl", run={"mixed_precision": "bf16"})
+    launcher = config("accelerate.yaml", format="accelerate", run={"mixed_precision": "no"})
+    engine = config("zero.json", format="deepspeed", run={"mixed_precision": "no", "base_dtype": "float16"})
+    for files in ([trainer, launcher], [launcher, trainer]):
+        assert lay_together(files, {}).fields == {"mixed_precision": "bf16"}
+    for files in ([trainer, engine], [engine, trainer]):
+        assert lay_together(files, {}).fields == {"mixed_precision": "no", "base_dtype": "float16"}
+
+
+def test_a_file_that_another_names_is_known_when_it_is_read_too() -> None:
+    named = Setting("--config_file", "configs/fsdp.yaml", "a file of accelerate's")
+    one, other = config(uncounted=(named,)), config("here/fsdp.yaml")
+    assert lay_together([one], {}).uncounted == (named,)
+    assert lay_together([one, other], {}).uncounted == ()
+
+
 @pytest.mark.parametrize(
     ("typed", "fields"),
     [
@@ -96,6 +115,13 @@ def test_a_strategy_of_several_gpus_is_a_warning_on_one() -> None:
     assert "--gpus N plans several" in reading.uncounted[0].text
     assert lay_together([one], {"num_gpus": 4}).uncounted == ()
     assert lay_together([config(run={"strategy": "ddp"})], {}).fields == {"strategy": "ddp"}
+
+
+def test_how_a_trainer_shards_by_default_says_nothing_on_one_gpu() -> None:
+    one = config(run_defaults={"strategy": "fsdp2"})
+    assert lay_together([one], {}).fields == {}
+    assert lay_together([one], {}).uncounted == ()
+    assert lay_together([one], {"num_gpus": 2}).fields == {"strategy": "fsdp2"}
 
 
 def test_a_placeholder_is_settled_by_what_is_typed() -> None:

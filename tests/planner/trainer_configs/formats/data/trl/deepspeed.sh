@@ -1,0 +1,12 @@
+deepspeed --include localhost:0,1,2,3 --master_port 61000 run_clm.py \
+    --deepspeed ds_zero2.json \
+    --model_name_or_path facebook/opt-1.3b \
+    --dataset_name wikitext --dataset_config_name wikitext-2-raw-v1 \
+    --block_size 1024 \
+    --torch_dtype float16 \
+    --fp16 True \
+    --do_train --do_eval \
+    --per_device_train_batch_size 4 --per_device_eval_batch_size 2 \
+    --gradient_checkpointing True \
+    --num_train_epochs 3 \
+    --output_dir /tmp/test-clm
