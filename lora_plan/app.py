@@ -12,12 +12,14 @@ from typer.main import get_command
 from lora_plan.arguments import command, flags_of, lacks_value
 from lora_plan.commands import (
     catalogue,
+    check,
     gpus,
     models,
     plan,
     prices,
     recommend,
     records,
+    report,
     simulate,
     sweep,
     validate,
@@ -35,6 +37,8 @@ _COMMANDS = (
     (simulate, simulate.OPTIONS, ""),
     (verify, verify.OPTIONS, ""),
     (recommend, recommend.OPTIONS, ""),
+    (report, report.OPTIONS, "FILE"),
+    (check, check.OPTIONS, "FILE"),
     (sweep, sweep.OPTIONS, ""),
     (validate, validate.OPTIONS, ""),
     (models, catalogue.OPTIONS, "QUERY"),

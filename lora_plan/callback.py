@@ -26,7 +26,8 @@ from profiler.training.report import TrainingReport
 from profiler.training.session import Session
 from profiler.training.training import STEADY
 from profiler.whole_file import whole_file
-from reports.training import TITLE, training_markdown
+from reports.cost_report.document import MARK
+from reports.training import training_document
 
 _log = logging.getLogger("lora_plan")
 
@@ -155,7 +156,7 @@ class LoraPlanCallback(TrainerCallback):
         try:
             report, measured = session.end(error, told=told)
             self.result = replace(report, record=self._keep(measured, report))
-            self._write(training_markdown(self.result))
+            self._write(_markdown(self.result, measured))
         finally:
             session.close()
 
@@ -180,7 +181,7 @@ class LoraPlanCallback(TrainerCallback):
             return
         if path.exists():
             with path.open("rb") as file:
-                if file.read(len(TITLE)) != TITLE.encode():
+                if file.read(len(MARK)) != MARK.encode():
                     _warn(f"lora-plan: {path} is no report of lora-plan and stays as it is; name another with report=")
                     return
         try:
@@ -190,6 +191,15 @@ class LoraPlanCallback(TrainerCallback):
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             _warn(f"lora-plan: the report {path} cannot be written ({reason}); name another file with report=")
+
+
+def _markdown(report: TrainingReport, measured: Measurement | None) -> str:
+    from lora_plan import __version__
+    from lora_plan.report_files import markdown_text
+    from lora_plan.today import today
+
+    document = training_document(report, measured, day=today(), version=__version__)
+    return markdown_text(document, lambda _: None)
 
 
 def _store(measured: Measurement) -> str:

@@ -25,6 +25,8 @@ USAGE = (
     ("lora-plan simulate [OPTIONS]", "the same from the real stack, without a GPU"),
     ("lora-plan verify [OPTIONS]", "both held to a few real steps on this machine"),
     ("lora-plan recommend [OPTIONS]", "the cheapest and fastest ways to do a job"),
+    ("lora-plan report [OPTIONS]", "a cost report, or what a change to a run costs"),
+    ("lora-plan check [FILE]", "runs held to the limits of a committed file"),
     ("lora-plan sweep [OPTIONS]", "all of them as a CSV or Parquet file"),
     ("lora-plan validate [OPTIONS]", "how far both are off on measured runs"),
     ("lora-plan records [QUERY]", "what verify measured, to show and to share"),
@@ -49,7 +51,7 @@ def main_help(ctx: typer.Context, page: Page) -> str:
 
 def command_help(ctx: typer.Context, page: Page) -> str:
     """How to call one command, within the page's width."""
-    words = "[QUERY] " if any(isinstance(param, TyperArgument) for param in ctx.command.params) else ""
+    words = "".join(f"[{param.metavar}] " for param in ctx.command.params if isinstance(param, TyperArgument))
     usage = Text(f"{ctx.command_path} {words}[OPTIONS]", "bold")
     return _drawn([_indented(usage), _indented(Text(ctx.command.help or "")), *_panels(ctx, page)], page)
 

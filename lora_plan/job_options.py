@@ -14,6 +14,7 @@ from planner.errors import InputError
 if TYPE_CHECKING:
     from planner.dataset import LengthProfile
     from planner.job import Job
+    from planner.trainer_configs import Reading
 
 JOB = "Job"
 
@@ -43,9 +44,10 @@ _SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 _COUNT = re.compile(r"([0-9][0-9,_]{0,30})(?:\.([0-9]{1,9}))?([kmb]?)", re.IGNORECASE)
 
 
-def job_of(arguments: Arguments, *, bar: bool = True) -> Job | None:
+def job_of(arguments: Arguments, reading: Reading | None = None, *, bar: bool = True) -> Job | None:
     """The job that was described; None where nothing says how much there is to train on.
 
+    reading: of a trainer's config, which gives what no option does: epochs, steps, checkpoints.
     A dataset is read here, with a bar on a terminal where it is large, unless `bar` is false. Raises `InputError`
     naming the flag or the file.
     """
@@ -62,7 +64,8 @@ def job_of(arguments: Arguments, *, bar: bool = True) -> Job | None:
             raise UsageError(f"{_FLAGS[name]} is about a dataset; name its file with --dataset", field=name)
     from planner.job import Job
 
-    fields: dict[str, object] = {name: _count(arguments.text(name) or "", name) for name in _COUNTS if name in given}
+    fields: dict[str, object] = dict(reading.job) if reading is not None else {}
+    fields |= {name: _count(arguments.text(name) or "", name) for name in _COUNTS if name in given}
     fields |= {name: number(arguments.text(name) or "", _FLAGS[name], "a number") for name in _NUMBERS if name in given}
     speed = arguments.text("download_mbps")
     if speed is not None:
@@ -79,8 +82,11 @@ def job_of(arguments: Arguments, *, bar: bool = True) -> Job | None:
             fields["lengths"] = _profile(arguments, bar)
         return Job(**fields)  # pyright: ignore[reportArgumentType]
     except InputError as error:
-        message, flag = str(error), _FLAGS.get(error.field or "")
-        if flag is not None and message.startswith(f"{error.field} "):
+        message, flag, field = str(error), _FLAGS.get(error.field or ""), error.field or ""
+        origin = reading.origin(field) if reading is not None and field not in given else None
+        if origin is not None:
+            message = f"{origin}: {message}"
+        elif flag is not None and message.startswith(f"{error.field} "):
             message = flag + message.removeprefix(error.field or "")
         raise InputError(message, field=error.field) from None
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from lora_plan.arguments import Arguments
+from lora_plan.errors import UsageError
 from lora_plan.run_options import FLAGS
 from planner.errors import InputError
 from planner.run import TrainingRun, read_fields
 from planner.run.kinds import Number, Whole
 from planner.run.rules import RULES
+
+if TYPE_CHECKING:
+    from planner.trainer_configs import Reading
 
 PRECISIONS: dict[str, dict[str, object]] = {
     "bf16": {"base_dtype": "bfloat16", "mixed_precision": "bf16"},
@@ -34,38 +39,101 @@ class GivenRun:
     """Fields of `TrainingRun`, as they were typed."""
     precision: str | None
     run_file: str | None
+    configs: tuple[str, ...] = ()
+    """Files of trainers."""
+    config_format: str | None = None
+
+    @property
+    def says_anything(self) -> bool:
+        """Whether a run was given at all."""
+        return bool(self.fields or self.configs) or self.precision is not None or self.run_file is not None
+
+
+@dataclass(frozen=True, slots=True)
+class StatedRun:
+    """What was said of a run, laid together and not validated yet."""
+
+    fields: dict[str, object]
+    """Of `TrainingRun`, flags over those of the files."""
+    typed: frozenset[str]
+    """Those that flags give."""
+    file: str | None
+    """The run file."""
+    reading: Reading | None
+    """Of the trainers' configs."""
+
+    @contextmanager
+    def naming(self) -> Generator[None]:
+        """Errors about a field raised within name the flag, or the file that has it."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError(self._named(str(error), error.field), field=error.field) from None
+
+    def run(self) -> TrainingRun:
+        """The validated run. Raises `InputError` naming the flag or the file."""
+        if self.reading is not None and "model" not in self.fields:
+            names = " and ".join(config.name for config in self.reading.configs)
+            raise InputError(f"{names} names no model; name it with --model", field="model")
+        with self.naming():
+            return TrainingRun(**self.fields)
+
+    def _named(self, message: str, field: str | None) -> str:
+        if field is None:
+            return message
+        if field not in self.typed and field in self.fields:
+            origin = self.file or (self.reading.origin(field) if self.reading is not None else None)
+            return message if origin is None else f"{origin}: {message}"
+        if field in FLAGS and message.startswith(f"{field} "):
+            return FLAGS[field] + message.removeprefix(field)
+        return message
 
 
 def given_run(arguments: Arguments) -> GivenRun:
     """What was said of a run, among a command's arguments."""
     fields: dict[str, object] = {name: arguments[name] for name in RULES if arguments[name] is not None}
-    return GivenRun(fields, arguments.text("precision"), arguments.text("run_file"))
+    return GivenRun(
+        fields,
+        arguments.text("precision"),
+        arguments.text("run_file"),
+        tuple(arguments.texts("config")),
+        arguments.text("config_format"),
+    )
 
 
 def run_of(given: GivenRun) -> TrainingRun:
-    """The validated run: flags over the file's fields. Raises `InputError` naming the flag or the file."""
-    with naming_flags(given):
-        return TrainingRun(**fields_of(given))
+    """The validated run: flags over the files' fields. Raises `InputError` naming the flag or the file."""
+    return stated_run(given).run()
 
 
-def fields_of(given: GivenRun) -> dict[str, object]:
-    """What was said of a run, not validated yet: flags over the file's fields. Raises `InputError`."""
+def run_and_config(given: GivenRun, file: str | None = None) -> tuple[TrainingRun, Reading | None]:
+    """The validated run, and what was read of trainers' configs for it.
+
+    file: a run file or a trainer's config, told by its content, to read in place of those that were given. Raises
+    `InputError` naming the flag or the file.
+    """
+    stated = stated_run(given if file is None else replace(given, run_file=None, configs=(file,)))
+    return stated.run(), stated.reading
+
+
+def stated_run(given: GivenRun, leave_open: Collection[str] = ()) -> StatedRun:
+    """What was said of a run: flags over the files' fields. Raises `InputError`.
+
+    leave_open: fields that a trainer's own default is not to fill.
+    """
+    if given.run_file is not None and given.configs:
+        raise UsageError("--run and --config both give the run; give one of them", field="config")
+    if given.config_format is not None and not given.configs:
+        raise UsageError("--config-format is about a config; name its file with --config", field="config_format")
+    typed = _flag_fields(given)
+    if given.configs:
+        from planner.trainer_configs import lay_together, read_config
+
+        configs = [read_config(path, given.config_format) for path in given.configs]
+        reading = lay_together(configs, typed, leave_open)
+        return StatedRun({**reading.fields, **typed}, frozenset(typed), None, reading)
     from_file = _file_fields(given.run_file) if given.run_file is not None else {}
-    return from_file | _flag_fields(given)
-
-
-@contextmanager
-def naming_flags(given: GivenRun) -> Generator[None]:
-    """Errors about a field raised within name the flag, or the file that has it."""
-    try:
-        yield
-    except InputError as error:
-        message = str(error)
-        if given.run_file is not None and error.field in _file_fields(given.run_file).keys() - _flag_fields(given):
-            message = f"{given.run_file}: {message}"
-        elif error.field in FLAGS and message.startswith(f"{error.field} "):
-            message = FLAGS[error.field] + message.removeprefix(error.field)
-        raise InputError(message, field=error.field) from None
+    return StatedRun({**from_file, **typed}, frozenset(typed), given.run_file, None)
 
 
 def _flag_fields(given: GivenRun) -> dict[str, object]:

@@ -11,6 +11,16 @@ RUN_OPTIONS = (
     Option("model", "--model", MODEL, "NAME", "Catalogue name, Hugging Face id, or path of a config.json."),
     Option("run_file", "--run", MODEL, "FILE", "A run as YAML, TOML or JSON; flags go before its fields."),
     Option(
+        "config",
+        "--config",
+        MODEL,
+        "FILE",
+        "The config of a trainer: TRL or TrainingArguments, Axolotl, LLaMA-Factory, torchtune, PEFT, accelerate or "
+        "DeepSpeed; or a script with its command line. May be given again; flags go before what it says.",
+        repeated=True,
+    ),
+    Option("config_format", "--config-format", MODEL, "NAME", "Whose config it is. [default: told by its content]"),
+    Option(
         "method",
         "--method",
         METHOD,

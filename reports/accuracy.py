@@ -1,4 +1,4 @@
-"""The page on how accurate the engines are: `python -m reports.accuracy (--write | --check)`.
+"""The page on accuracy, and its pictures: every engine beside published runs.
 
 The plan is scored anew, which takes a few seconds. A simulation of every record takes minutes: the simulator's errors
 are those committed in `profiler/corpus/scoreboard.json`, which `REFRESH` writes.
@@ -6,12 +6,9 @@ are those committed in `profiler/corpus/scoreboard.json`, which `REFRESH` writes
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 from planner.errors import InputError
 from profiler.corpus.record import CORPUS, read_records
@@ -22,11 +19,9 @@ from profiler.validate.phases import PhaseScore, read_phases, score_phases
 from profiler.validate.score import Score
 from profiler.validate.scoreboard import Board, read_board
 from profiler.validate.scoring import score_records
-from profiler.whole_file import whole_file
-from reports.accuracy_page import PICTURE, SPEED_PICTURE, WRITE, accuracy_page
-from reports.accuracy_picture import SPEED, accuracy_picture, points, speed_points, table, table_in
+from reports.accuracy_page import PICTURE, SPEED_PICTURE, accuracy_page
+from reports.accuracy_picture import SPEED, accuracy_picture, points, speed_points
 
-FOLDER = Path(__file__).parent
 PAGE = "accuracy.md"
 REFRESH = "python -m profiler.validate.scoreboard --write --engine simulate"
 
@@ -56,29 +51,14 @@ def _committed(row: Score, error: float | None, reason: str) -> Score:
     return replace(prediction, reason=reason, covered=not reason)
 
 
-def write(scores: Mapping[str, Sequence[Score]], folder: Path) -> None:
-    """Write the page and its pictures. Raises `InputError` and `OSError`."""
-    for name, content in {
+def accuracy_files() -> dict[str, bytes]:
+    """The page and its pictures as they are now, by the names of their files. Raises as `corpus_scores` does."""
+    scores = corpus_scores()
+    return {
         PAGE: _page(scores).encode(),
         PICTURE: accuracy_picture(points(scores)),
         SPEED_PICTURE: accuracy_picture(speed_points(_speeds()), quantity=SPEED),
-    }.items():
-        with whole_file(folder / name) as file:
-            file.write(content)
-
-
-def stale(scores: Mapping[str, Sequence[Score]], folder: Path) -> list[str]:
-    """The names of those of the three files that are missing or not of these scores."""
-    page, picture, speeds = (
-        path.read_text(encoding="utf-8") if path.exists() else ""
-        for path in (folder / PAGE, folder / PICTURE, folder / SPEED_PICTURE)
-    )
-    current = {
-        PAGE: page == _page(scores),
-        PICTURE: table_in(picture) == table(points(scores)),
-        SPEED_PICTURE: table_in(speeds) == table(speed_points(_speeds()), SPEED),
     }
-    return [name for name, is_current in current.items() if not is_current]
 
 
 def _page(scores: Mapping[str, Sequence[Score]]) -> str:
@@ -93,28 +73,3 @@ def _speeds() -> list[SpeedScore]:
 @cache
 def _phases() -> list[PhaseScore]:
     return score_phases(read_phases())
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page and its pictures, or say whether they are current: 0, or 1 where they are not."""
-    parser = argparse.ArgumentParser(prog="python -m reports.accuracy", description="The page on accuracy.")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--write", action="store_true", help=f"write {PAGE}, {PICTURE} and {SPEED_PICTURE}")
-    what.add_argument("--check", action="store_true", help="exit with 1 where they are not current")
-    options = parser.parse_args(arguments)
-    try:
-        scores = corpus_scores()
-        if options.write:
-            write(scores, FOLDER)
-        old = [] if options.write else stale(scores, FOLDER)
-    except (InputError, OSError) as error:
-        print(f"accuracy: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    if old:
-        print(f"not current: {' and '.join(old)}; run `{WRITE}`", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

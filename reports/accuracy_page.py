@@ -15,10 +15,10 @@ from profiler.validate.phases import PhaseScore, phase_table
 from profiler.validate.score import Score
 from profiler.validate.summary import Figures, summarize
 from reports.accuracy_picture import BAND, SPEED
+from reports.gallery import WRITE
 
 PICTURE, SPEED_PICTURE = "accuracy.svg", "speed.svg"
 """Lie beside the page."""
-WRITE = "python -m reports.accuracy --write"
 WORST = 10
 """Runs shown of those furthest off."""
 

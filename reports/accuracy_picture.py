@@ -9,7 +9,6 @@ current where that equals the table of today's scores (`drawn`), which takes no 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from itertools import cycle
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
@@ -18,6 +17,7 @@ from planner.errors import InputError
 from planner.units import GIB
 from profiler.speed.score import SpeedScore
 from profiler.validate.score import Score
+from reports.charts.figure import picture
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -93,27 +93,17 @@ def table_in(svg: str) -> str:
 def accuracy_picture(drawn: Points, kind: str = "svg", quantity: Quantity = PEAK) -> bytes:
     """The picture as an SVG, or as a PNG; the same points give the same bytes.
 
-    Raises `InputError` where there is no point, and where matplotlib is not installed.
+    Raises `InputError` where there is no point.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError('the picture needs matplotlib: install it with pip install "lora-plan[verify]"') from error
     if not any(drawn.values()):
         raise InputError("no row has both a measurement and a prediction, so there is nothing to draw")
-    out = BytesIO()
-    # the user's own matplotlibrc must not change the picture; a hash salt and no date make an SVG repeatable
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(
-            {"svg.hashsalt": "lora-plan", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"], "font.size": 9}
-        )
-        figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
-        _draw(drawn, figure, quantity)
-        metadata = {"Date": None, "Description": table(drawn, quantity)} if kind == "svg" else {"Software": None}
-        figure.savefig(out, format=kind, metadata=metadata)
-    return out.getvalue()
+    return picture(
+        lambda figure: _draw(drawn, figure, quantity),
+        kind,
+        (8, 4.5),
+        settings={"svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"], "font.size": 9},
+        metadata={"Description": table(drawn, quantity)},
+    )
 
 
 def _draw(drawn: Points, figure: Figure, quantity: Quantity) -> None:

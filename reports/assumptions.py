@@ -29,26 +29,34 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "GPUs": ("num_gpus", "strategy"),
 }  # fmt: skip
 
+OFF = "off"
 _GLUE = "\u00a0"
 """Keeps a field and its value on one line."""
 
 
 def assumptions_section(run: TrainingRun, page: Page) -> list[str]:
     """One wrapped line per group of fields, and one for all that is off."""
+    groups = assumed(run)
+    label_width = max(map(len, (*GROUPS, OFF))) + 2
+    lines = [
+        line.replace(_GLUE, " ")
+        for label, values in groups.items()
+        for line in page.wrap(
+            ", ".join(value.replace(" ", _GLUE) for value in values), first=f"  {label.ljust(label_width)}"
+        )
+    ]
+    return [page.heading("Assumed, as nothing else was said"), *lines] if lines else []
+
+
+def assumed(run: TrainingRun) -> dict[str, list[str]]:
+    """Group -> the fields of it that were defaulted with their values, `rank 16`; those that are off by name alone."""
     off = [field for field in run.defaulted if _is_off(getattr(run, field))]
     groups = {
         label: [_assumed(run, field) for field in fields if field in run.defaulted and field not in off]
         for label, fields in GROUPS.items()
     }
-    groups["off"] = off
-    label_width = max(map(len, groups)) + 2
-    lines = [
-        line.replace(_GLUE, " ")
-        for label, values in groups.items()
-        if values
-        for line in page.wrap(", ".join(values), first=f"  {label.ljust(label_width)}")
-    ]
-    return [page.heading("Assumed, as nothing else was said"), *lines] if lines else []
+    groups[OFF] = off
+    return {label: values for label, values in groups.items() if values}
 
 
 def _is_off(value: object) -> bool:
@@ -56,7 +64,7 @@ def _is_off(value: object) -> bool:
 
 
 def _assumed(run: TrainingRun, field: str) -> str:
-    return f"{field} {_shown(field, getattr(run, field))}".replace(" ", _GLUE)
+    return f"{field} {_shown(field, getattr(run, field))}"
 
 
 def _shown(field: str, value: object) -> str:

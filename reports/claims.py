@@ -1,27 +1,23 @@
-"""The page on what articles claim: `python -m reports.claims (--write | --check)`.
+"""The page on what articles claim.
 
 Each figure stands beside what the planner computes for the same run, with a verdict and why.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 
 from planner.catalogue import find_gpu, find_model
 from planner.run import TrainingRun
 from profiler.claims import VERDICTS, Claim, Judgement, Verdict, judge, read_claims
 from profiler.claims.claim import ABOUT, COARSEST
 from profiler.claims.words import capital, join, setting, with_unit
-from profiler.whole_file import whole_file
+from reports.gallery import WRITE
 
-PAGE = Path(__file__).parent / "claims.md"
-WRITE = "python -m reports.claims --write"
+PAGE = "claims.md"
 
 QUANTITIES: dict[str, str] = {
     "base_weights": "base weights",
@@ -170,41 +166,6 @@ def _cell(text: str) -> str:
     return re.sub(r"([\\`*|<>\[\]~]|\b_|_\b)", r"\\\1", " ".join(text.split()))
 
 
-def current_page() -> str:
-    """The page as it is now."""
-    return claims_page([(claim, judge(claim)) for claim in read_claims()])
-
-
-def write(page: str, path: Path = PAGE) -> None:
-    """Write the page. Raises `OSError`."""
-    with whole_file(path) as file:
-        file.write(page.encode())
-
-
-def is_current(page: str, path: Path = PAGE) -> bool:
-    """Whether the file at `path` is the page."""
-    return path.exists() and path.read_text(encoding="utf-8") == page
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page, or say whether it is current: 0, or 1 where it is not."""
-    parser = argparse.ArgumentParser(prog="python -m reports.claims", description="The page on what articles claim.")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
-    what.add_argument("--check", action="store_true", help="exit with 1 where it is not current")
-    options = parser.parse_args(arguments)
-    page = current_page()
-    try:
-        if options.write:
-            write(page)
-        current = options.write or is_current(page)
-    except OSError as error:
-        print(f"claims: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    if not current:
-        print(f"not current: {PAGE.name}; run `{WRITE}`", file=sys.stderr)  # noqa: T201
-    return 0 if current else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def claims_files() -> dict[str, bytes]:
+    """The page as it is now, by the name of its file."""
+    return {PAGE: claims_page([(claim, judge(claim)) for claim in read_claims()]).encode()}

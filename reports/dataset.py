@@ -11,6 +11,12 @@ PERCENTILES = (50, 90, 99)
 
 def dataset_section(profile: LengthProfile, sequence_length: int, page: Page) -> list[str]:
     """Lines under a heading; `sequence_length` is where the run cuts examples."""
+    sentences = dataset_sentences(profile, sequence_length)
+    return [page.heading("Dataset"), *(line for sentence in sentences for line in page.wrap(sentence, rest="    "))]
+
+
+def dataset_sentences(profile: LengthProfile, sequence_length: int) -> list[str]:
+    """What it is, how long its examples are, and what is cut or skipped."""
     layouts = ", ".join(
         f"{shown(name, 40)} ({count:,})" if len(profile.layouts) > 1 else shown(name, 40)
         for name, count in profile.layouts
@@ -32,7 +38,7 @@ def dataset_section(profile: LengthProfile, sequence_length: int, page: Page) ->
         sentences.append(
             f"skipped: {skipped.rows:,} {skipped.reason} ({profile.unit} {', '.join(map(str, skipped.first))}{more})"
         )
-    return [page.heading("Dataset"), *(line for sentence in sentences for line in page.wrap(sentence, rest="    "))]
+    return sentences
 
 
 def dataset_json(profile: LengthProfile, sequence_length: int) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from planner.catalogue.spelling import shown
 from planner.run import TrainingRun
@@ -13,7 +14,11 @@ from reports.figures import gib_number
 from reports.page import Page
 from reports.sections import joined, list_section
 from reports.time import duration
+from reports.trainer_config import config_sections, uncounted_lines
 from reports.verdict import method_title, model_title
+
+if TYPE_CHECKING:
+    from planner.trainer_configs import Reading
 
 MARK = "*"
 """Behind what costs by a price that is out of date."""
@@ -47,21 +52,25 @@ ANOTHER_OPTIMIZER = {
 }
 
 
-def recommendation_text(found: Recommendation, page: Page) -> str:
-    """What was searched, the frontier, each method's cheapest way, and what was left out and why."""
+def recommendation_text(found: Recommendation, page: Page, reading: Reading | None = None) -> str:
+    """What was searched, the frontier, each method's cheapest way, and what was left out and why.
+
+    reading: of the config that the run is from.
+    """
     shown_ways = (*found.frontier, *found.by_method)
     sections = [
-        _title(found, page),
+        [*_title(found, page), *uncounted_lines(reading, page)],
         _outcome(found, page),
         _table("Nothing beats these in time and cost", found.frontier, page),
         _detail("Fastest", found, found.fastest, page) if found.fastest is not found.cheapest else [],
         _detail("Cheapest", found, found.cheapest, page),
         _table("The cheapest way with each method", found.by_method, page) if len(found.by_method) > 1 else [],
-        list_section("What to expect of them", _caveats(shown_ways), page),
-        list_section("Near misses", [_memory_sentence(miss) for miss in found.memory_misses], page),
+        list_section("What to expect of them", caveats(shown_ways), page),
+        list_section("Near misses", [memory_sentence(miss) for miss in found.memory_misses], page),
         list_section("Beyond the limits", [_limit_sentence(miss) for miss in found.limit_misses], page),
         list_section("To know", _to_know(found), page),
         list_section("Not considered", _not_considered(found), page),
+        config_sections(reading, page),
         _footer(found, shown_ways, page),
     ]
     return page.finish(joined(sections))
@@ -93,16 +102,20 @@ def _length(found: Recommendation) -> str:
 
 
 def _outcome(found: Recommendation, page: Page) -> list[str]:
-    sentences = {
+    if found.emptied_by is None:
+        return []
+    return [page.style(line, "bold", "red") for line in page.wrap(outcome_sentence(found.emptied_by), first="")]
+
+
+def outcome_sentence(emptied_by: str) -> str:
+    """Why a search has found no way. emptied_by: as `Recommendation` has it."""
+    return {
         "memory": "No way to train it fits on any of these cards.",
         "budget": "No way that fits is within the budget.",
         "deadline": "No way that fits is done by the deadline.",
         "budget and deadline": "No way that fits is within both the budget and the deadline, though each alone leaves "
         "some.",
-    }
-    if found.emptied_by is None:
-        return []
-    return [page.style(line, "bold", "red") for line in page.wrap(sentences[found.emptied_by], first="")]
+    }[emptied_by]
 
 
 def _table(title: str, ways: Sequence[Way], page: Page) -> list[str]:
@@ -131,10 +144,10 @@ def _cells(way: Way) -> dict[str, str]:
     run = way.run
     accumulated = run.gradient_accumulation_steps
     return {
-        "hours": _hours(way.hours),
+        "hours": hours_in_words(way.hours),
         "USD": f"{way.usd:,.2f}" + (MARK if way.quote.stale else ""),
-        "on": _cards(way.gpu, run.num_gpus),
-        "offer": _cut(_offer(way), OFFER),
+        "on": cards(way.gpu, run.num_gpus),
+        "offer": _cut(offer_of(way), OFFER),
         "method": method_title(run).replace("full fine-tuning", "full"),
         "batch": f"{run.micro_batch_size}" + (f"x{accumulated}" if accumulated > 1 else ""),
         "GiB": f"{gib_number(way.reserved_bytes, 0)}/{gib_number(way.usable_bytes, 0)}",
@@ -184,7 +197,8 @@ def command(run: TrainingRun, gpu: str) -> str:
     return " ".join(parts)
 
 
-def _caveats(ways: Iterable[Way]) -> list[str]:
+def caveats(ways: Iterable[Way]) -> list[str]:
+    """What to expect of the methods and optimizers of these ways, a sentence each."""
     said: dict[str, None] = {}
     for way in ways:
         run = way.run
@@ -199,17 +213,18 @@ def _caveats(ways: Iterable[Way]) -> list[str]:
     return list(said)
 
 
-def _memory_sentence(miss: MemoryMiss) -> str:
+def memory_sentence(miss: MemoryMiss) -> str:
+    """What a card lacks."""
     high = f", or {gib_number(miss.high_bytes, 1)} at the high end," if miss.high_bytes != miss.needed_bytes else ""
     return (
-        f"{method_title(miss.run)} on {_cards(miss.gpu, miss.run.num_gpus)}: needs at least "
+        f"{method_title(miss.run)} on {cards(miss.gpu, miss.run.num_gpus)}: needs at least "
         f"{gib_number(miss.needed_bytes, 1)} GiB{high} of {gib_number(miss.usable_bytes, 1)}"
     )
 
 
 def _limit_sentence(miss: LimitMiss) -> str:
     way = miss.way
-    what = f"{method_title(way.run)} on {_cards(way.gpu, way.run.num_gpus)} of {shown(way.quote.offer.provider)}"
+    what = f"{method_title(way.run)} on {cards(way.gpu, way.run.num_gpus)} of {shown(way.quote.offer.provider)}"
     if miss.over_usd is not None:
         return f"{what}, its cheapest way{_in_time(miss)}: ${way.usd:,.2f}, over budget by ${miss.over_usd:,.2f}"
     late = duration(3600 * (miss.over_hours or 0))
@@ -249,15 +264,18 @@ def _footer(found: Recommendation, ways: Sequence[Way], page: Page) -> list[str]
     return [page.style(line, "dim") for sentence in said for line in page.wrap(sentence)]
 
 
-def _hours(hours: float) -> str:
+def hours_in_words(hours: float) -> str:
+    """`0.14`; from 100 on without decimals."""
     return f"{hours:.2f}" if hours < 100 else f"{hours:,.0f}"
 
 
-def _cards(gpu: str, count: int) -> str:
+def cards(gpu: str, count: int) -> str:
+    """`L40S`, `2x L40S`."""
     return gpu if count == 1 else f"{count}x {gpu}"
 
 
-def _offer(way: Way) -> str:
+def offer_of(way: Way) -> str:
+    """`verda spot`; on demand the provider alone."""
     offer = way.quote.offer
     return shown(offer.provider) + ("" if offer.market == ON_DEMAND else f" {offer.market}")
 

@@ -19,16 +19,20 @@ _BASES = {
 """Basis -> how its column is headed, and how where the page is narrow."""
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
+    """One line of a table: how it is called, and whether it is far apart."""
+
     label: str
     short: str
     line: Line
     marked: bool
 
 
-class _Group(NamedTuple):
+class Group(NamedTuple):
+    """Rows under one title."""
+
     title: str
-    rows: list[_Row]
+    rows: list[Row]
 
 
 class _Layout(NamedTuple):
@@ -50,31 +54,37 @@ _LAYOUTS = (
 
 def reconciliation_section(reconciliation: Reconciliation, page: Page, *, note: str = "") -> list[str]:
     """Levels, instants and the components at the last column's peak, in GiB or MiB; `note` stands below them."""
-    groups = _groups(reconciliation)
+    groups = reconciled_groups(reconciliation)
     scale = scale_of(size or 0 for size in reconciliation.levels[0].bytes)
-    longs = [_BASES.get(basis, (basis, basis))[0] for basis in reconciliation.columns]
-    shorts = [_BASES.get(basis, (basis, basis))[1] for basis in reconciliation.columns]
+    longs = column_titles(reconciliation)
+    shorts = column_titles(reconciliation, short=True)
     title = " beside ".join(filter(None, [" and ".join(longs[:-1]), longs[-1]]))
     table = next(filter(None, (_table(groups, longs, shorts, layout, scale, page) for layout in _LAYOUTS)), None)
     return [
         *(page.heading(line) for line in page.wrap(f"{title[:1].upper()}{title[1:]}, in {scale.name}", first="")),
         *(table or _sentences(groups, longs, scale, page)),
-        *_legend(reconciliation, groups, longs, page),
+        *(page.style(line, "dim") for line in page.wrap(legend(reconciliation))),
         *page.wrap(note),
     ]
 
 
-def _groups(reconciliation: Reconciliation) -> list[_Group]:
+def column_titles(reconciliation: Reconciliation, *, short: bool = False) -> list[str]:
+    """`estimate`, `simulation`, `measurement`: what its columns are; `short`: `est.`, `sim.`, `meas.`"""
+    return [_BASES.get(basis, (basis, basis))[short] for basis in reconciliation.columns]
+
+
+def reconciled_groups(reconciliation: Reconciliation) -> list[Group]:
+    """Levels, instants, and the components at the last column's peak; rows that are 0 everywhere are left out."""
     least = STANDS_OUT * (reconciliation.levels[0].bytes[-1] or 0)
 
-    def row(line: Line, label: str, short: str, absent: int | None = None) -> _Row:
+    def row(line: Line, label: str, short: str, absent: int | None = None) -> Row:
         sizes = [absent if size is None else size for size in line.bytes]
         apart = [abs(size - sizes[-1]) for size in sizes if size is not None and sizes[-1] is not None]
-        return _Row(label, short, line, max(apart, default=0) > least)
+        return Row(label, short, line, max(apart, default=0) > least)
 
     groups = [
-        _Group("the peak", [row(line, line.name, line.name) for line in reconciliation.levels]),
-        _Group(
+        Group("the peak", [row(line, line.name, line.name) for line in reconciliation.levels]),
+        Group(
             "allocated at",
             [row(at.allocated, instant(at.name), instant_short(at.name)) for at in reconciliation.instants],
         ),
@@ -84,12 +94,12 @@ def _groups(reconciliation: Reconciliation) -> list[_Group]:
         # both ledgers add up to what is allocated: a component that one has no line for is 0 there
         both = None if None in peak.allocated.bytes else 0
         rows = [row(line, label, label, absent=both) for line, label in labels]
-        groups.append(_Group(f"of which at the peak, {instant(peak.name)}", [*rows, row(peak.allocated, "all", "all")]))
-    return [_Group(title, [row for row in rows if any(row.line.bytes)]) for title, rows in groups]
+        groups.append(Group(f"of which at the peak, {instant(peak.name)}", [*rows, row(peak.allocated, "all", "all")]))
+    return [Group(title, [row for row in rows if any(row.line.bytes)]) for title, rows in groups]
 
 
 def _table(
-    groups: Sequence[_Group], longs: Sequence[str], shorts: Sequence[str], layout: _Layout, scale: Scale, page: Page
+    groups: Sequence[Group], longs: Sequence[str], shorts: Sequence[str], layout: _Layout, scale: Scale, page: Page
 ) -> list[str] | None:
     """The rows in columns; None where they are wider than the page."""
     rows = [row for group in groups for row in group.rows]
@@ -119,7 +129,7 @@ def _head(longs: Sequence[str], shorts: Sequence[str], layout: _Layout) -> list[
     return ["", *names, *(cell for head in differences for cell in head), ""]
 
 
-def _cells(row: _Row, layout: _Layout, scale: Scale) -> list[str]:
+def _cells(row: Row, layout: _Layout, scale: Scale) -> list[str]:
     apart = [
         cell
         for difference, relative in zip(row.line.differences, row.line.relative, strict=True)
@@ -142,7 +152,7 @@ def _share(relative: float | None) -> str:
     return "–" if relative is None else signed_share(relative)
 
 
-def _sentences(groups: Sequence[_Group], longs: Sequence[str], scale: Scale, page: Page) -> list[str]:
+def _sentences(groups: Sequence[Group], longs: Sequence[str], scale: Scale, page: Page) -> list[str]:
     lines: list[str] = []
     for group in groups:
         lines += page.wrap(group.title) if group.rows else []
@@ -155,17 +165,18 @@ def _sentences(groups: Sequence[_Group], longs: Sequence[str], scale: Scale, pag
     return lines
 
 
-def _legend(reconciliation: Reconciliation, groups: Sequence[_Group], longs: Sequence[str], page: Page) -> list[str]:
+def legend(reconciliation: Reconciliation) -> str:
     """Which way the differences go, what the mark means, and whose peak is at another instant."""
+    longs = column_titles(reconciliation)
     if len(longs) == 1:
-        return []
+        return ""
     last = longs[-1]
     parts = [f"difference: {' or '.join(longs[:-1])} - {last}"]
-    if any(row.marked for group in groups for row in group.rows):
+    if any(row.marked for group in reconciled_groups(reconciliation) for row in group.rows):
         parts.append(f"!: more than {STANDS_OUT:.0%} of the peak apart")
     parts += [
         f"the {name}'s peak is at {instant(peak)}"
         for name, peak in zip(longs, reconciliation.peaks, strict=True)
         if peak != reconciliation.peaks[-1]
     ]
-    return [page.style(line, "dim") for line in page.wrap("; ".join(parts))]
+    return "; ".join(parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from planner.plan_types import Plan
 from planner.units import format_bytes
 from profiler.reconcile import reconcile as reconciled
@@ -13,16 +15,26 @@ from reports.page import Page
 from reports.reconciliation import reconciliation_section
 from reports.sections import joined, list_section
 from reports.sparkline import sparkline
+from reports.trainer_config import config_sections, uncounted_lines
 from reports.verdict import simulation_title, to_spare, trained, verdict_line, verdict_words
+
+if TYPE_CHECKING:
+    from planner.trainer_configs import Reading
 
 
 def simulation_text(
-    simulation: Simulation, estimate: Plan | None, abstained: str | None, page: Page, *, reconcile: bool = True
+    simulation: Simulation,
+    estimate: Plan | None,
+    abstained: str | None,
+    page: Page,
+    *,
+    reconcile: bool = True,
+    reading: Reading | None = None,
 ) -> str:
     """The whole view of a simulation, within the page's width.
 
     `estimate` is the plan of the same run, or None with the reason in `abstained`; without `reconcile` the
-    simulation's own ledger stands in place of the two side by side.
+    simulation's own ledger stands in place of the two side by side. reading: of the config that the run is from.
     """
     memory = simulation.memory
     if reconcile:
@@ -33,12 +45,13 @@ def simulation_text(
         ledgers = ledger_section(memory, page)
     beside = _estimate(simulation, estimate, page) if estimate and reconcile else []
     sections = [
-        [*_verdict(simulation, page), *beside],
+        [*_verdict(simulation, page), *beside, *uncounted_lines(reading, page)],
         sparkline(simulation.timeline, page),
         ledgers,
-        list_section("What it rests on", _basis(simulation), page),
+        config_sections(reading, page),
+        list_section("What it rests on", simulation_basis(simulation), page),
         list_section("Approximated", simulation.approximations, page),
-        list_section("Notes", simulation.notes, page),
+        list_section("Notes", [*(reading.notes if reading else ()), *simulation.notes], page),
     ]
     return page.finish(joined(sections))
 
@@ -106,7 +119,8 @@ def _apart(said: int, found: int) -> str:
     return f"{share} {'more' if said > found else 'less'} than simulated"
 
 
-def _basis(simulation: Simulation) -> list[str]:
+def simulation_basis(simulation: Simulation) -> list[str]:
+    """What a simulation rests on, a sentence each."""
     layers, traced, steps = simulation.layers, simulation.traced_layers, simulation.steps
     run = f"all {layers} layers were run"
     if traced < layers:

@@ -22,41 +22,53 @@ def time_section(plan: Plan, page: Page) -> list[str]:
     step = plan.time
     if step is None or plan.gpu is None:
         return []
-    slow, fast = step.tokens_per_s_interval
     terms = sorted(step.terms, key=lambda term: -term.seconds)
     shares = [
         f"{term.name} {term.seconds / step.step_s:.0%}" for term in terms if term.seconds >= SMALLEST * step.step_s
     ]
     lines = [
         page.heading("Time"),
-        *page.wrap(
-            f"{step.tokens_per_s:,.0f} tokens/s{_known(step)}, between {slow:,.0f} and {fast:,.0f}{_holds(step)}; "
-            f"{duration(step.step_s)} a step of {step.tokens:,} tokens{_utilization(step)}"
-        ),
+        *page.wrap(speed_sentence(step)),
         *(page.style(line, "dim") for line in page.wrap(", ".join(shares))),
     ]
     if plan.job is not None:
         return [*lines, *job_lines(plan.job, page)]
+    return [*lines, *page.wrap(million_sentence(step))]
+
+
+def speed_sentence(step: StepTime) -> str:
+    """Tokens a second with their interval, a step's seconds, and what that uses of the card."""
+    slow, fast = step.tokens_per_s_interval
+    return (
+        f"{step.tokens_per_s:,.0f} tokens/s{_known(step)}, between {slow:,.0f} and {fast:,.0f}{_holds(step)}; "
+        f"{duration(step.step_s)} a step of {step.tokens:,} tokens{_utilization(step)}"
+    )
+
+
+def million_sentence(step: StepTime) -> str:
+    """What there is to say where no job was asked for."""
     million = 1e6 / step.tokens_per_s
-    return [
-        *lines,
-        *page.wrap(f"{duration(million)} for a million tokens; --examples or --dataset for your job's hours"),
-    ]
+    return f"{duration(million)} for a million tokens; --examples or --dataset for your job's hours"
 
 
 def job_lines(job: JobTime, page: Page) -> list[str]:
     """How long a job takes, and of what."""
-    fast, slow = job.hours_interval
     parts = [f"{part.name} {duration(part.seconds)}" for part in job.parts]
-    epochs = f"{job.epochs:g} {'epoch' if job.epochs == 1 else 'epochs'}"
     return [
-        *page.wrap(
-            f"The job: {duration(3600 * job.hours)}, between {duration(3600 * fast)} and {duration(3600 * slow)}: "
-            f"{job.steps:,} steps, {epochs} of {job.examples:,} examples, {job.tokens:,.0f} tokens "
-            f"({job.padded_tokens:,.0f} with padding)"
-        ),
+        *page.wrap(job_sentence(job)),
         *(page.style(line, "dim") for line in page.wrap(", ".join(parts))),
     ]
+
+
+def job_sentence(job: JobTime) -> str:
+    """A job's hours with their interval, and what there is to do."""
+    fast, slow = job.hours_interval
+    epochs = f"{job.epochs:g} {'epoch' if job.epochs == 1 else 'epochs'}"
+    return (
+        f"The job: {duration(3600 * job.hours)}, between {duration(3600 * fast)} and {duration(3600 * slow)}: "
+        f"{job.steps:,} steps, {epochs} of {job.examples:,} examples, {job.tokens:,.0f} tokens "
+        f"({job.padded_tokens:,.0f} with padding)"
+    )
 
 
 def explained_time_text(step: StepTime, card: str, page: Page) -> str:
@@ -79,7 +91,7 @@ def explained_time_text(step: StepTime, card: str, page: Page) -> str:
 
 
 def _term(term: Term, step: StepTime, page: Page) -> list[str]:
-    left, right = f"  {term.name}", f"{duration(term.seconds)}  {_share(term.seconds / step.step_s):>4}"
+    left, right = f"  {term.name}", f"{duration(term.seconds)}  {time_share(term.seconds / step.step_s):>4}"
     return [
         f"{left}{right.rjust(page.width - len(left))}",
         *(page.style(line, "dim") for line in page.wrap(term.text, first="    ")),
@@ -111,5 +123,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86_400:,.1f} days"
 
 
-def _share(part: float) -> str:
+def time_share(part: float) -> str:
+    """`44%`; `<1%` for what would round to nothing, though it is not nothing."""
     return "<1%" if 0 < part < 0.005 else f"{part:.0%}"

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import warnings
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ from planner.errors import InputError
 from planner.units import GIB
 from profiler.simulate.types import Simulation
 from profiler.whole_file import whole_file
+from reports.charts.figure import picture
 from reports.components import stretch
 from reports.figures import gib
 from reports.verdict import simulation_title, verdict_words
@@ -42,43 +41,29 @@ _IN_SIGHT = 2.5
 def write_timeline(simulation: Simulation, path: Path) -> None:
     """Write the picture as PNG or SVG, by the name's ending; the same simulation gives the same bytes.
 
-    Raises `InputError` for another ending, a simulation of no step, a path that cannot be written, and where
-    matplotlib is not installed.
+    Raises `InputError` for another ending, a simulation of no step, and a path that cannot be written.
     """
     kind = path.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise InputError(f"a timeline is written as .png or .svg: give {str(path)!r} one of these endings")
-    picture = _picture(simulation, kind)
+    drawn = _drawn(simulation, kind)
     try:
         with whole_file(path) as file:
-            file.write(picture)
+            file.write(drawn)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"the timeline cannot be written to {str(path)!r}: {reason}; name another file") from error
 
 
-def _picture(simulation: Simulation, kind: str) -> bytes:
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError('a timeline needs matplotlib: install it with pip install "lora-plan[verify]"') from error
+def _drawn(simulation: Simulation, kind: str) -> bytes:
     if not simulation.timeline.allocated:
         raise InputError("this simulation has no step to draw a timeline of")
-    # the user's own matplotlibrc must not change the picture; a hash salt and no date make an SVG repeatable
-    with mpl.rc_context(), warnings.catch_warnings():
-        mpl.rcdefaults()
-        mpl.rcParams.update({"svg.hashsalt": "lora-plan", "font.size": 10, "text.parse_math": False})
-        warnings.filterwarnings("ignore", message="Glyph")  # a model's name in a script the font lacks
-        figure = Figure(figsize=(10, 5), dpi=150, layout="constrained")
-        FigureCanvasAgg(figure)
-        _draw(simulation, figure.add_subplot())
-        out = BytesIO()
-        canvas = FigureCanvasSVG(figure) if kind == "svg" else FigureCanvasAgg(figure)
-        canvas.print_figure(out, format=kind, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    return out.getvalue()
+    return picture(
+        lambda figure: _draw(simulation, figure.add_subplot()),
+        kind,
+        (10, 5),
+        settings={"font.size": 10, "text.parse_math": False},
+    )
 
 
 def _draw(simulation: Simulation, axes: Axes) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.memory.ledger import MEASUREMENT
 from planner.plan import loaded_config
-from planner.plan_types import Parameters, Plan
+from planner.plan_types import Parameters, Plan, PlannedGpu
 from planner.run import TrainingRun
 from planner.units import format_count
-from reports.figures import gib, gib_number
+from reports.figures import gib
 from reports.page import Page
+from reports.plan_words import reserved_figure
+from reports.trainer_config import uncounted_lines
 
 if TYPE_CHECKING:
+    from planner.trainer_configs import Reading
     from profiler.simulate.types import Simulation
 
 _WORDS = {"fits": ("FITS", "green"), "tight": ("TIGHT", "yellow"), "does_not_fit": ("DOES NOT FIT", "red")}
+RAN_OUT = "but memory ran out when it was measured, as the notes say"
 _METHODS = {
     "full": "full fine-tuning",
     "lora": "LoRA",
@@ -31,12 +34,10 @@ _METHODS = {
 }
 
 
-def verdict_section(plan: Plan, page: Page) -> list[str]:
-    """One line with the verdict, the run and the card; then the figures that it rests on."""
+def verdict_section(plan: Plan, page: Page, reading: Reading | None = None) -> list[str]:
+    """One line with the verdict, the run and the card; then the figures that it rests on, and what they leave out."""
     title = f"{model_title(plan.run)} {method_title(plan.run)}"
-    reserved, interval = plan.memory.peak_bytes.reserved, plan.memory.interval_bytes
-    known = "measured " if plan.memory.basis == MEASUREMENT else ""
-    figure = f"{known}{gib(reserved)} ({gib_number(interval.low, 1)}–{gib_number(interval.high, 1)}) reserved"
+    figure = reserved_figure(plan)
     parameters = f"  {trained(plan.parameters)}"
     if plan.gpu is None or plan.verdict is None:
         return [
@@ -44,19 +45,22 @@ def verdict_section(plan: Plan, page: Page) -> list[str]:
             *page.wrap(
                 f"{figure} at the peak; name a card with --gpu to see whether it fits, `lora-plan gpus` lists them"
             ),
+            *uncounted_lines(reading, page),
             parameters,
         ]
     return [
         *verdict_line(plan.verdict, f"{title} on {plan.gpu.name}", page),
-        *page.wrap(f"{figure} of {gib(plan.gpu.usable_bytes)} usable: {to_spare(plan.gpu.usable_bytes - reserved)}"),
-        *(page.wrap("but memory ran out when it was measured, as the notes say") if _ran_out(plan) else []),
+        *page.wrap(f"{figure} of {gib(plan.gpu.usable_bytes)} usable: {room(plan, plan.gpu)}"),
+        *uncounted_lines(reading, page),
+        *(page.wrap(RAN_OUT) if ran_out(plan) else []),
         parameters,
     ]
 
 
-def _ran_out(plan: Plan) -> bool:
+def ran_out(plan: Plan) -> bool:
     """Whether the verdict is what was measured, against figures that would have it fit."""
-    assert plan.gpu is not None
+    if plan.gpu is None:
+        return False
     within = plan.memory.allocated_interval_bytes.low <= plan.gpu.usable_bytes
     return plan.verdict == "does_not_fit" and within
 
@@ -71,9 +75,19 @@ def verdict_line(verdict: str, title: str, page: Page) -> list[str]:
     ]
 
 
+def verdict_title(verdict: str) -> str:
+    """A verdict by itself: `DOES NOT FIT`."""
+    return _WORDS[verdict][0]
+
+
 def verdict_words(verdict: str) -> str:
     """A verdict within a sentence: `does not fit`."""
     return verdict.replace("_", " ")
+
+
+def room(plan: Plan, gpu: PlannedGpu) -> str:
+    """What the card has beyond the reserved peak: `23.3 GiB to spare`."""
+    return to_spare(gpu.usable_bytes - plan.memory.peak_bytes.reserved)
 
 
 def to_spare(gap: int) -> str:

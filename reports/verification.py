@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from planner.units import format_bytes
 from profiler.judgement import OUTSIDE, UNKNOWN, WITHIN
@@ -14,33 +15,44 @@ from reports.measured import basis, levels_section, listed, measured_time_sectio
 from reports.page import Page
 from reports.reconciliation import reconciliation_section
 from reports.sections import joined, list_section
+from reports.trainer_config import config_sections, uncounted_lines
 from reports.verdict import method_title, model_title, trained
+
+if TYPE_CHECKING:
+    from planner.trainer_configs import Reading
 
 _COLOURS = {WITHIN: "green", OUTSIDE: "red", UNKNOWN: "yellow"}
 
 
 def verification_text(
-    verification: Verification, page: Page, *, record: str | None = None, notes: Sequence[str] = ()
+    verification: Verification,
+    page: Page,
+    *,
+    record: str | None = None,
+    notes: Sequence[str] = (),
+    reading: Reading | None = None,
 ) -> str:
     """The whole view of a verification, within the page's width.
 
     record: where the measurement was stored. notes: what there is to say beside what the measurement says.
+    reading: of the config that the run is from.
     """
-    measurement, reconciliation = verification.measurement, _measured_levels(verification)
+    measurement, reconciliation = verification.measurement, measured_levels(verification)
     notes = [*notes, *measurement.notes, *([f"stored as {record}"] if record else [])]
     sections = [
-        _verdict(verification, page),
-        reconciliation_section(reconciliation, page, note=_missing(verification)) if reconciliation else [],
+        [*_verdict(verification, page), *uncounted_lines(reading, page)],
+        reconciliation_section(reconciliation, page, note=missing(verification)) if reconciliation else [],
         levels_section(measurement.levels, page),
         measured_time_section(verification, page),
-        list_section("What is off, and why", _causes(verification), page),
-        list_section("What it rests on", [*basis(measurement), *_compared(verification)], page),
+        list_section("What is off, and why", causes_in_words(verification), page),
+        config_sections(reading, page),
+        list_section("What it rests on", [*basis(measurement), *left_out(verification)], page),
         list_section("Notes", notes, page),
     ]
     return page.finish(joined(sections))
 
 
-def _measured_levels(verification: Verification) -> Reconciliation | None:
+def measured_levels(verification: Verification) -> Reconciliation | None:
     """Without the reserved level of a CPU, which is a replay and has nothing measured in it."""
     reconciliation = verification.reconciliation
     if reconciliation is None or verification.measurement.device.kind != "cpu":
@@ -63,10 +75,10 @@ def _verdict(verification: Verification, page: Page) -> list[str]:
         *(page.style(line, "bold") for line in more),
         *page.wrap(verification.because),
         *(page.wrap(_stands_for(measurement.slices)) if measurement.slices and measurement.memory else []),
-        *page.wrap(_interval(verification)),
-        *(page.wrap(_failure(failed)) if failed is not None else []),
+        *page.wrap(interval_sentence(verification)),
+        *(page.wrap(failure_sentence(failed)) if failed is not None else []),
         *page.wrap(trained(measurement.parameters)),
-        *(page.style(line, "dim") for line in page.wrap(_device(measurement.device))),
+        *(page.style(line, "dim") for line in page.wrap(device_in_words(measurement.device))),
     ]
 
 
@@ -89,7 +101,7 @@ def _stands_for(slices: Slices) -> str:
     )
 
 
-def _interval(verification: Verification) -> str:
+def interval_sentence(verification: Verification) -> str:
     """The interval of the estimate, and whether what was measured is in it."""
     plan, reconciliation = verification.plan, verification.reconciliation
     if plan is None or reconciliation is None or verification.without_runtime:
@@ -102,7 +114,7 @@ def _interval(verification: Verification) -> str:
     )
 
 
-def _failure(failed: MeasuredOutOfMemory) -> str:
+def failure_sentence(failed: MeasuredOutOfMemory) -> str:
     """What there was when the allocation failed, and torch's own words."""
     sizes = [
         f"{format_bytes(size)} {what}"
@@ -116,7 +128,7 @@ def _failure(failed: MeasuredOutOfMemory) -> str:
     return ", ".join([*sizes, f"torch says: {failed.message}"])
 
 
-def _device(device: MeasuredDevice) -> str:
+def device_in_words(device: MeasuredDevice) -> str:
     """`NVIDIA A100-SXM4-80GB: 80.0 GiB, 79.1 GiB free before; driver 580.95.05, CUDA 13.0`"""
     memory = f"{format_bytes(device.memory_bytes)}, {format_bytes(device.free_bytes)} free before"
     versions = [
@@ -131,11 +143,11 @@ def _device(device: MeasuredDevice) -> str:
     return "; ".join([f"{device.name} ({device.kind}): {memory}", *([", ".join(versions)] if versions else [])])
 
 
-def _missing(verification: Verification) -> str:
+def missing(verification: Verification) -> str:
     """What the columns lack, and why."""
     if verification.plan is None and verification.simulation is None:
         return ""  # which the verdict says
-    missing = [
+    lacks = [
         f"no {name}: {why}"
         for name, said, why in (
             ("estimate", verification.plan, verification.why_no_plan),
@@ -143,16 +155,17 @@ def _missing(verification: Verification) -> str:
         )
         if said is None and why
     ]
-    return "; ".join(missing)
+    return "; ".join(lacks)
 
 
-def _causes(verification: Verification) -> list[str]:
+def causes_in_words(verification: Verification) -> list[str]:
+    """Why something is off, a sentence each."""
     if verification.causes or verification.verdict != OUTSIDE or verification.reconciliation is None:
         return [cause.sentence for cause in verification.causes]
     return [f"no line by itself is more than {STANDS_OUT:.0%} of the peak apart: small differences add up"]
 
 
-def _compared(verification: Verification) -> list[str]:
+def left_out(verification: Verification) -> list[str]:
     """What was left out of the comparison, or carried over."""
     device, said = verification.measurement.device, list[str]()
     if device.kind == "cpu":

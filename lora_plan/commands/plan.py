@@ -12,7 +12,7 @@ from lora_plan.arguments import Arguments, Option
 from lora_plan.card import RUN_AND_CARD_OPTIONS, card_of, check_card
 from lora_plan.errors import UsageError
 from lora_plan.job_options import JOB_OPTIONS, job_of
-from lora_plan.options import given_run, run_of
+from lora_plan.options import given_run, run_and_config
 from lora_plan.output import write, write_json
 
 if TYPE_CHECKING:
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from planner.job import Job
     from planner.plan_types import Plan
     from planner.run import TrainingRun
+    from planner.trainer_configs import Reading
     from pricing.plan_quotes import PlanQuotes
 
 NOT_MET = 1
 OUTPUT = "Output"
 TIME = "time"
-RECORDS = 8
-"""How many records of a run are looked at, the newest first: each takes a few milliseconds to check."""
 
 OPTIONS = (
     *RUN_AND_CARD_OPTIONS,
@@ -68,9 +67,9 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
         write(f"lora-plan {__version__}\n")
         return 0
     _check_options(arguments)
-    training = run_of(given_run(arguments))
+    training, reading = run_and_config(given_run(arguments))
     card = card_of(arguments)
-    job = job_of(arguments)
+    job = job_of(arguments, reading)
     if job is not None:
         from planner.job import run_for
 
@@ -83,7 +82,7 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
     if component is not None:
         _explain(training, component, card, arguments.on("json"))
         return 0
-    verdict = _plan(training, card, job, arguments.on("json")).verdict
+    verdict = _plan(training, card, job, reading, arguments.on("json")).verdict
     return NOT_MET if arguments.on("check") and verdict != "fits" else 0
 
 
@@ -101,46 +100,35 @@ def _gpu(card: Gpu | str | None) -> Gpu | None:
     return card
 
 
-def _plan(training: TrainingRun, card: Gpu | str | None, job: Job | None, as_json: bool) -> Plan:
+def _plan(
+    training: TrainingRun, card: Gpu | str | None, job: Job | None, reading: Reading | None, as_json: bool
+) -> Plan:
+    from planner.places import stored_file
     from planner.plan import plan
     from planner.suggestions import suggestions
 
     planned = plan(training, card, job)
     advice = suggestions(planned, _gpu(card))
-    planned = _measured(planned)
+    if stored_file() is not None:
+        # what reads records is imported only where there are any
+        from profiler.records.of_plan import measured_plan
+
+        planned, _ = measured_plan(planned)
     planned, quotes = _quoted(planned)
+    if reading is not None:
+        planned = replace(planned, notes=(*reading.notes, *planned.notes))
+    lengths = job.lengths if job else None
     if as_json:
         from reports.json import to_json
+        from reports.trainer_config import with_config
 
-        write_json(to_json(planned, advice, quotes, job.lengths if job else None))
+        write_json(with_config(to_json(planned, advice, quotes, lengths), reading))
     else:
         from reports.page import page_of
         from reports.terminal import plan_text
 
-        write(plan_text(planned, advice, page_of(sys.stdout), quotes, job.lengths if job else None))
+        write(plan_text(planned, advice, page_of(sys.stdout), quotes, lengths, reading))
     return planned
-
-
-def _measured(planned: Plan) -> Plan:
-    """The plan with what the user's records say of its run; where they cannot be read, with a note instead."""
-    from planner.places import stored_file
-
-    file = stored_file()
-    if file is None or planned.gpu is None:
-        return planned
-    from planner.errors import InputError
-    from profiler.records.calibrate import calibrated, plan_key
-    from profiler.records.store import read
-
-    try:
-        records = read(file, plan_key(planned), newest=RECORDS).records
-    except InputError as error:
-        return replace(planned, notes=(*planned.notes, f"Records are not used: {error}"))
-    if not records:
-        return planned
-    from profiler.records.here import look
-
-    return calibrated(planned, records, look({name for record in records for name, _ in record.measurement.versions}))
 
 
 def _quoted(planned: Plan) -> tuple[Plan, PlanQuotes | None]:

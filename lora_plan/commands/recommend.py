@@ -11,7 +11,7 @@ import typer
 from lora_plan.arguments import Arguments, Option
 from lora_plan.commands.catalogue import helped
 from lora_plan.job_options import JOB_OPTIONS, job_of
-from lora_plan.options import GivenRun, fields_of, given_run, naming_flags
+from lora_plan.options import StatedRun, given_run, stated_run
 from lora_plan.output import write, write_json
 from lora_plan.run_options import GPU, METHOD, RUN_OPTIONS
 from lora_plan.wishes import WISH_OPTIONS, wishes_of
@@ -67,36 +67,31 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
     if helped(ctx, arguments):
         return 0
     wishes = wishes_of(arguments)
-    given = given_search(arguments)
-    fields = search_fields(given, wishes)
+    stated = stated_search(arguments, wishes)
     as_json = arguments.on("json")
-    job = job_of(arguments, bar=not as_json)
+    job = job_of(arguments, stated.reading, bar=not as_json)
     from lora_plan.today import today
     from pricing.recommend import recommend
 
-    with naming_flags(given):
-        found = recommend(fields, job, wishes, today=today())
+    with stated.naming():
+        found = recommend(stated.fields, job, wishes, today=today())
     if as_json:
         from reports.recommend_json import recommendation_json
+        from reports.trainer_config import with_config
 
-        write_json(recommendation_json(found))
+        write_json(with_config(recommendation_json(found), stated.reading))
     else:
         from reports.page import page_of
         from reports.recommend import recommendation_text
 
-        write(recommendation_text(found, page_of(sys.stdout)))
+        write(recommendation_text(found, page_of(sys.stdout), stated.reading))
     return 0 if found.frontier else NOT_MET
 
 
-def given_search(arguments: Arguments) -> GivenRun:
-    """What was said of a run, but for its methods, which are wishes."""
-    return given_run(Arguments(arguments | {"method": None}))
-
-
-def search_fields(given: GivenRun, wishes: Wishes) -> dict[str, object]:
-    """Fields of the run that are kept. Raises `InputError`."""
-    fields = fields_of(given)
+def stated_search(arguments: Arguments, wishes: Wishes) -> StatedRun:
+    """What was said of a run; methods are wishes, and trainers' defaults are searched over. Raises `InputError`."""
+    stated = stated_run(given_run(Arguments(arguments | {"method": None})), leave_open=(*SEARCHED, "method"))
     if wishes.methods:
         # a flag goes before the file
-        fields.pop("method", None)
-    return fields
+        return replace(stated, fields={name: value for name, value in stated.fields.items() if name != "method"})
+    return stated

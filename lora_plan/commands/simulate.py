@@ -12,7 +12,7 @@ from lora_plan.arguments import Arguments, Option
 from lora_plan.card import RUN_AND_CARD_OPTIONS, card_of, check_card
 from lora_plan.commands.catalogue import helped
 from lora_plan.errors import UsageError
-from lora_plan.options import given_run, run_of
+from lora_plan.options import given_run, run_and_config
 from lora_plan.output import write, write_json
 from lora_plan.run_options import METHOD
 from planner.errors import Abstention, InputError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from planner.catalogue import Gpu
     from planner.plan_types import Plan
     from planner.run import TrainingRun
+    from planner.trainer_configs import Reading
     from profiler.simulate.allocator import AllocatorSettings
     from profiler.simulate.types import Simulation
 
@@ -83,7 +84,7 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
     if helped(ctx, arguments):
         return 0
     _check_options(arguments)
-    training = run_of(given_run(arguments))
+    training, reading = run_and_config(given_run(arguments))
     card = card_of(arguments)
     settings = _settings(arguments.text("alloc_conf"))
     if (file := arguments.text("save_run")) is not None:
@@ -97,7 +98,7 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
         from reports.timeline_picture import write_timeline
 
         write_timeline(simulation, Path(file))
-    _print(simulation, estimate, abstained, arguments)
+    _print(simulation, estimate, abstained, reading, arguments)
     return NOT_MET if arguments.on("check") and simulation.verdict != "fits" else 0
 
 
@@ -163,17 +164,24 @@ def _simulation(
     )
 
 
-def _print(simulation: Simulation, estimate: Plan | None, abstained: str | None, arguments: Arguments) -> None:
+def _print(
+    simulation: Simulation,
+    estimate: Plan | None,
+    abstained: str | None,
+    reading: Reading | None,
+    arguments: Arguments,
+) -> None:
     if arguments.on("json"):
         from profiler.reconcile import reconcile
         from reports.json import simulation_json
+        from reports.trainer_config import with_config
 
         reconciliation = reconcile([estimate.memory, simulation.memory]) if estimate else None
-        write_json(simulation_json(simulation, reconciliation, abstained))
+        write_json(with_config(simulation_json(simulation, reconciliation, abstained), reading))
     else:
         from reports.page import page_of
         from reports.simulation import simulation_text
 
         page = page_of(sys.stdout)
         reconciled = arguments["reconcile"] is not False
-        write(simulation_text(simulation, estimate, abstained, page, reconcile=reconciled))
+        write(simulation_text(simulation, estimate, abstained, page, reconcile=reconciled, reading=reading))

@@ -8,10 +8,9 @@ import typer
 
 from lora_plan.arguments import Arguments, Option
 from lora_plan.commands.catalogue import helped
-from lora_plan.commands.recommend import SEARCH_OPTIONS, given_search, search_fields
+from lora_plan.commands.recommend import SEARCH_OPTIONS, stated_search
 from lora_plan.errors import UsageError
 from lora_plan.job_options import job_of
-from lora_plan.options import naming_flags
 from lora_plan.output import write
 from lora_plan.wishes import wishes_of
 
@@ -40,15 +39,14 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
 
     path = check_path(output, force=arguments.on("force"))
     wishes = wishes_of(Arguments({**arguments, "budget": None, "deadline": None}))
-    given = given_search(arguments)
-    fields = search_fields(given, wishes)
-    job = job_of(arguments)
+    stated = stated_search(arguments, wishes)
+    job = job_of(arguments, stated.reading)
     from lora_plan.today import today
     from pricing.sweep import sweep
     from pricing.sweep_file import write_sweep
 
-    with naming_flags(given):
-        rows = write_sweep(path, sweep(fields, job, wishes, today=today()))
+    with stated.naming():
+        rows = write_sweep(path, sweep(stated.fields, job, wishes, today=today()))
     if sys.stdout is not None:
         write(f"{rows:,} plans in {path}\n")
     return 0

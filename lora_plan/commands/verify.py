@@ -12,7 +12,7 @@ import typer
 from lora_plan.arguments import Arguments, Option
 from lora_plan.commands.catalogue import helped
 from lora_plan.errors import UsageError
-from lora_plan.options import given_run, number, run_of
+from lora_plan.options import given_run, number, run_and_config
 from lora_plan.output import write, write_error, write_json
 from lora_plan.progress import ProgressBar
 from lora_plan.run_options import RUN_OPTIONS
@@ -21,6 +21,7 @@ from planner.errors import InputError
 if TYPE_CHECKING:
     from planner.catalogue import Gpu
     from planner.run import TrainingRun
+    from planner.trainer_configs import Reading
     from profiler.measure.bounds import Bounds
     from profiler.measure.types import Measurement
     from profiler.simulate.types import Simulation
@@ -97,7 +98,7 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
         return _doctor(arguments)
     # what is wrong with them is said before anything is written
     bounds, tolerance = _bounds(arguments), _tolerance(arguments.text("tolerance"))
-    training, notes = _training(arguments)
+    training, reading, notes = _training(arguments)
     if (file := arguments.text("save_run")) is not None:
         from planner.run import write_run
 
@@ -110,14 +111,15 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
         check_weights(weights)
     verification, record = _verified(training, bounds, tolerance, arguments)
     if arguments.on("json"):
+        from reports.trainer_config import with_config
         from reports.verification_json import verification_json
 
-        write_json(verification_json(verification, record=record))
+        write_json(with_config(verification_json(verification, record=record), reading))
     else:
         from reports.page import page_of
         from reports.verification import verification_text
 
-        write(verification_text(verification, page_of(sys.stdout), record=record, notes=notes))
+        write(verification_text(verification, page_of(sys.stdout), record=record, notes=notes, reading=reading))
     from profiler.judgement import OUTSIDE
 
     return NOT_MET if verification.verdict == OUTSIDE else 0
@@ -149,14 +151,15 @@ def _check_options(arguments: Arguments) -> None:
             raise UsageError(f"{flag} is not for --launch; leave it out", field=option.name)
 
 
-def _training(arguments: Arguments) -> tuple[TrainingRun, list[str]]:
-    """The run that the options describe; a small one, and a note of that, where they describe none."""
+def _training(arguments: Arguments) -> tuple[TrainingRun, Reading | None, list[str]]:
+    """The run that the options describe, and what was read of a config; without options a small one, and a note."""
     given = given_run(arguments)
-    if given.fields or given.precision is not None or given.run_file is not None:
-        return run_of(given), []
+    if given.says_anything:
+        training, reading = run_and_config(given)
+        return training, reading, list(reading.notes) if reading is not None else []
     from planner.run import TrainingRun
 
-    return TrainingRun(**DEFAULT_RUN), [NO_RUN]
+    return TrainingRun(**DEFAULT_RUN), None, [NO_RUN]
 
 
 def _launch(training: TrainingRun, bounds: Bounds, arguments: Arguments) -> int:

@@ -20,6 +20,7 @@ from planner.plan import plan_memory
 from planner.run import TrainingRun
 from profiler.measure.types import Measurement
 from profiler.training import session as training_session
+from reports.cost_report.document import MARK
 from tests.lora_plan.cli import ROOT
 from tests.lora_plan.trainings import Samples, StandIn, named, tiny_model, trainer
 
@@ -63,7 +64,7 @@ def test_a_lora_training_is_derived_planned_and_reported(tmp_path: Path, report:
     # two moments, and a count of steps of 4 bytes for each of 28 tensors
     assert held["optimizer_states"] == 2 * adapters + 28 * 4
     text = report.read_text()
-    assert text.startswith("# A training, planned and measured by lora-plan\n\nLlamaForCausalLM on ")
+    assert text.startswith(f"{MARK}\n\n# A training, planned and measured by lora-plan\n\nLlamaForCausalLM on ")
     assert "torch counts no memory here" in text and "tokens/s of this process" in text
     assert "on a CPU torch counts no memory" in text
 

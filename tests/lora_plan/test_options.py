@@ -20,7 +20,8 @@ def given(precision: str | None = None, run_file: str | None = None, **fields: o
 
 
 def test_every_field_of_a_run_has_a_flag() -> None:
-    assert sorted(option.name for option in RUN_OPTIONS) == sorted({*RULES, "precision", "run_file"})
+    beside = {"precision", "run_file", "config", "config_format"}
+    assert sorted(option.name for option in RUN_OPTIONS) == sorted({*RULES, *beside})
     assert all(option.negated == isinstance(RULES.get(option.name), Flag) for option in RUN_OPTIONS)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from functools import cache
 from xml.etree import ElementTree
 
@@ -110,12 +109,6 @@ def test_other_text_carries_no_table(text: str) -> None:
 def test_nothing_to_draw() -> None:
     with pytest.raises(InputError, match="nothing to draw"):
         accuracy_picture(points({"plan": [scored("abstained", 20, None)]}))
-
-
-def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(InputError, match=r'pip install "lora-plan\[verify\]"'):
-        accuracy_picture(points(SCORES))
 
 
 def test_a_picture_of_speeds() -> None:

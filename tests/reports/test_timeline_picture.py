@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -104,9 +103,3 @@ def test_a_path_that_cannot_be_written(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder.svg").mkdir()
     with pytest.raises(InputError, match="cannot be written"):
         write_timeline(that_fits()[0], tmp_path / name)
-
-
-def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(InputError, match=r'pip install "lora-plan\[verify\]"'):
-        write_timeline(that_fits()[0], tmp_path / "step.svg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -11,14 +12,16 @@ from planner.plan import plan
 from planner.plan_types import Parameters
 from planner.units import GIB, MIB
 from profiler.measure.device.base import AllocatorLevels
+from profiler.measure.types import Measurement
 from profiler.training.data import Lengths
 from profiler.training.forecast import Forecast
 from profiler.training.report import TrainingReport
 from profiler.training.shapes import Shape
 from profiler.training.training import Peak
-from reports.training import TITLE, training_markdown
+from reports.documents.markdown import markdown
+from reports.training import TITLE, training_document
 from tests.lora_plan.trainings import StandIn
-from tests.profiler.training.test_record import RUN, SEEN
+from tests.profiler.training.test_record import RUN, SEEN, measured
 
 PLAN = plan(RUN, "l4")
 ALLOCATED, RESERVED = PLAN.memory.peak_bytes.allocated, PLAN.memory.peak_bytes.reserved
@@ -46,16 +49,21 @@ def report(**changes: Any) -> TrainingReport:
     return TrainingReport(**(given | changes))
 
 
+def training_markdown(report: TrainingReport, measured: Measurement | None = None) -> str:
+    document = training_document(report, measured, day=date(2026, 11, 22), version="0.1.0")
+    return markdown(document, lambda _: None)
+
+
 def cells(text: str, first: str) -> list[str]:
-    """The cells of the table's row that begins so."""
-    line = next(line for line in text.splitlines() if line.startswith(f"| {first} |"))
-    return [cell.strip() for cell in line.strip("|").split("|")][1:]
+    """The cells of the first table's row that begins so."""
+    rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines())
+    return next(row for row in rows if row[0] == first)[1:]
 
 
 def test_it_begins_with_what_it_is_of() -> None:
     text = training_markdown(report())
-    assert text.startswith(f"{TITLE}\n\nLlamaForCausalLM on Stand-in: all 4 steps done, 11.3 M of 1.24 B parameters")
-    assert text.endswith("## Versions\n\ntorch 2.13.0, peft 0.21.2\n")
+    assert text.startswith(f"# {TITLE}\n\nLlamaForCausalLM on Stand-in: all 4 steps done, 11.3 M of 1.24 B parameters")
+    assert text.endswith("## Record\n\nNo record is kept.\n\nVersions: torch 2.13.0, peft 0.21.2.\n")
 
 
 def test_levels_stand_beside_the_estimate_and_are_not_mixed() -> None:
@@ -84,7 +92,28 @@ def test_without_a_plan_the_reason_stands_there() -> None:
     text = training_markdown(report(plan=None, run=None, unplanned="the planner does not have rank_pattern"))
     assert "There is no plan to hold it to: the planner does not have rank_pattern." in text
     assert cells(text, "allocated")[0] == "–"
-    assert "## The run" not in text
+    assert "## Memory" not in text and "## How to reproduce it" not in text
+
+
+def test_it_is_the_cost_report_of_its_run_with_the_measured_column_filled() -> None:
+    seen = replace(
+        SEEN,
+        peak=Peak(ALLOCATED, "optimizer_step", 3, Shape(1, 64)),
+        levels=AllocatorLevels(ALLOCATED, RESERVED, ALLOCATED, RESERVED + 2**26, retries=0),
+        held=dict(PLAN.memory.instants[-1].components),
+    )
+    kept = measured(seen)
+    assert kept is not None
+    text = training_markdown(report(watched=seen), replace(kept, device=StandIn(gpu="L4").described()))
+    for title in ("Memory", "Time and cost", "Simulated and measured", "How to reproduce it"):
+        assert f"## {title}\n" in text
+    # the first table with this row is of what was seen; the one that counts is of the record
+    known = text.partition("## Simulated and measured")[2]
+    size = f"{ALLOCATED / GIB:.2f}"
+    assert cells(known, "allocated") == [size, size, "0 (0%)"]
+    assert "lora-plan report --run run.yaml --gpu L4\n" in text
+    # without a record there is nothing that it could be
+    assert "## Simulated and measured" not in training_markdown(report())
 
 
 def test_speed_is_measured_and_estimated() -> None:
@@ -110,7 +139,7 @@ def test_what_was_warned_of_stands_first() -> None:
         ({"notes": ("one thing",)}, "## Not in the plan\n\n- one thing."),
         ({"lengths": Lengths(64, False, None, "50 of 90 samples were read")}, "64 tokens, at least (50 of 90"),
         ({"lengths": Lengths(None, False, None, "a stream")}, "Longest sample: not known (a stream)."),
-        ({"run": RUN.replace(target_modules="q_proj|v_proj")}, "`q_proj\\|v_proj`"),
+        ({"run": RUN.replace(target_modules="q_proj|v_proj")}, "target_modules: q_proj|v_proj"),
         ({"watched": replace(SEEN, largest=None)}, "Micro-batches seen: not known."),
         (
             {"watched": replace(SEEN, levels=AllocatorLevels(0, MIB, 0, MIB, retries=2))},

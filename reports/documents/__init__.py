@@ -1,0 +1,1 @@
+"""Documents: what a report says, apart from what it is written in. `markdown` and `html` write them."""
