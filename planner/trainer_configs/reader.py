@@ -56,6 +56,7 @@ class Reader:
     def __init__(self, document: Document, format: ConfigFormat) -> None:
         self.document = document
         self._format = format
+        self._title, self._version = format.title, format.version
         self._run: dict[str, object] = {}
         self._run_defaults: dict[str, object] = {}
         self._job: dict[str, object] = {}
@@ -216,13 +217,19 @@ class Reader:
         """Something to know of the reading."""
         self._notes.append(sentence)
 
+    def taken_for(self, title: str, version: str) -> None:
+        """Whose config it is after all, where the format reads those of others too."""
+        self._title, self._version = title, version
+
     def finish(self, notes: Iterable[str] = ()) -> TrainerConfig:
-        """All that was read. What nothing took is uncounted: it is not known, so it may move memory."""
+        """All that was read. What nothing took is uncounted: it is not known, so it may move memory unless it is off."""
         for key, value in self._left():
             if is_placeholder(value):
                 self.uncounted(key, PLACEHOLDER)
+            elif is_off(value):
+                self.ignores(key, why=f"not a setting of {self._version}, as far as is known here, and off")
             else:
-                self.uncounted(key, f"not a setting of {self._format.version}, as far as is known here")
+                self.uncounted(key, f"not a setting of {self._version}, as far as is known here")
         self._run = {name: _as_its_kind(name, value) for name, value in self._run.items()}
         model = self._run.get("model")
         if isinstance(model, str):
@@ -230,8 +237,8 @@ class Reader:
         return TrainerConfig(
             name=self.document.name,
             format=self._format.name,
-            title=self._format.title,
-            version=self._format.version,
+            title=self._title,
+            version=self._version,
             run=self._run,
             run_defaults=self._run_defaults,
             job=self._job,
@@ -248,6 +255,10 @@ class Reader:
         to.update(fields)
         self._keys.update(dict.fromkeys(fields, key))
         text = ", ".join(f"{name} {_in_words(value)}" for name, value in fields.items())
+        before = next((one for one in self._understood if one.key == key), None)
+        if before is not None:
+            self._understood.remove(before)
+            text = f"{before.text}, {text}"
         self._understood.append(Setting(key, self._written(key), text))
         self._taken.add(key)
 

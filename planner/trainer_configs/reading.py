@@ -95,7 +95,7 @@ def lay_together(
         job=job_defaults | job,
         overridden=tuple(setting for config in configs for setting in _overridden(config, typed)),
         uncounted=(
-            *(one for config in configs for one in config.uncounted if not _settled(one, typed, configs)),
+            *(one for config in configs for one in config.uncounted if not _settled(one, typed, config, configs)),
             *([alone] if alone is not None else []),
         ),
         notes=tuple(note for config in configs for note in config.notes),
@@ -159,9 +159,12 @@ def _asked_to_shard(strategy: object, configs: Sequence[TrainerConfig]) -> Setti
     return None
 
 
-def _settled(setting: Setting, typed: Mapping[str, object], configs: Sequence[TrainerConfig]) -> bool:
-    """Whether what a setting leaves open is given otherwise: typed, or by the file that it names, read beside it."""
-    if setting.fields and set(setting.fields) <= set(typed):
+def _settled(
+    setting: Setting, typed: Mapping[str, object], its: TrainerConfig, configs: Sequence[TrainerConfig]
+) -> bool:
+    """Whether what a setting leaves open is given otherwise: typed, by another file, or by the one that it names."""
+    given = set(typed).union(*(config.run for config in configs if config is not its))
+    if setting.fields and set(setting.fields) <= given:
         return True
     named = setting.value if isinstance(setting.value, str) else ""
     return "config_file" in setting.key and any(Path(one.name).name == Path(named).name for one in configs)

@@ -30,6 +30,9 @@ HARMLESS = _words(
 )
 """Logging, schedules, files, factors and checks; aio is how the host reads its disks."""
 
+READ_BY_NOTHING = ("comms_config", "monitor_config")
+"""Names of DeepSpeed's classes, under which configs have what stands at the top there (monitor/config.py)."""
+
 MOVES = {
     "autotuning": ("enabled", "the autotuner tries other batches and stages than those that are written"),
     "communication_data_type": ("", "gradients are reduced in buffers of this dtype"),

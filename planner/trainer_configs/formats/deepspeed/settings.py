@@ -16,6 +16,7 @@ from planner.trainer_configs.formats.deepspeed.keys import (
     OPTIMIZERS,
     OTHERS,
     PRECISIONS,
+    READ_BY_NOTHING,
     REMOVED,
     VERSION,
 )
@@ -58,7 +59,8 @@ def read_deepspeed(reader: Reader, at: str = "") -> None:
         top.moves(name, switch, why)
     reader.moves({top.key(name): f"{VERSION} refuses it, and what it did is not planned" for name in REMOVED})
     reader.ignores(*map(top.key, HARMLESS))
-    top.rest((*BATCH, *PRECISIONS, *MOVES, *REMOVED, *HARMLESS, *OTHERS))
+    reader.ignores(*map(top.key, READ_BY_NOTHING), why="which DeepSpeed does not read")
+    top.rest((*BATCH, *PRECISIONS, *MOVES, *REMOVED, *HARMLESS, *READ_BY_NOTHING, *OTHERS))
 
 
 def _batch(top: Section) -> None:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from planner.trainer_configs.document import Document
 from planner.trainer_configs.format import ConfigFormat
 from planner.trainer_configs.formats.hf_arguments import read_training_arguments, training_arguments_defaults
-from planner.trainer_configs.formats.trl.keys import HARMLESS, MOVES, OF_DATA, SIGNS, VERSION
+from planner.trainer_configs.formats.trl.keys import HARMLESS, MOVES, OF_DATA, PLAIN, SIGNS, VERSION
 from planner.trainer_configs.formats.trl.method import method_defaults, read_method
 from planner.trainer_configs.formats.trl.model import read_model
 from planner.trainer_configs.formats.trl.training import read_loss, read_steps, step_defaults, trainer_of
 from planner.trainer_configs.launcher import LAUNCHER_OPTIONS, read_launcher, read_launcher_options
 from planner.trainer_configs.reader import Reader
 
+_OF_IMAGES = ("mm_", "image_", "pretrain_mm_", "tune_mm_")
 _ALLOCATOR = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 
 
@@ -30,8 +31,10 @@ def _read(reader: Reader) -> None:
     read_model(reader)
     read_method(reader, trl=trl)
     read_training_arguments(reader, besides=("use_cache",) if trl else (), checkpoints=trl)
+    _reentrant(reader)
     _launcher(reader, trl=trl)
     read_steps(reader, trainer)
+    _images(reader)
     reader.moves(MOVES)
     _environment(reader)
     reader.ignores("use_cache", why="SFTTrainer turns it off")
@@ -42,12 +45,13 @@ def _read(reader: Reader) -> None:
     training_arguments_defaults(reader)
     read_loss(reader, trainer)
     if not trl:
+        reader.taken_for(*PLAIN)
         reader.note(
             "nothing in it is TRL's, so defaults are those of TrainingArguments, where gradient checkpointing and bf16 "
             "are off"
         )
         if reader.gives("sequence_length") is None:
-            reader.note("TrainingArguments do not say how long a sequence is; --seq-len does")
+            reader.uncounted("max_length", "nothing says how long a sequence is; --seq-len does", "sequence_length")
 
 
 def _named_config(reader: Reader) -> None:
@@ -76,6 +80,20 @@ def _launcher(reader: Reader, *, trl: bool) -> None:
     launched = words and words[0].rpartition("/")[2] in ("accelerate", "trl", "deepspeed")
     if launched and reader.gives("num_gpus") is None:
         reader.note(f"{words[0]} starts a process for each GPU that it finds, and one is planned; --gpus says how many")
+
+
+def _reentrant(reader: Reader) -> None:
+    """The setting of PEFT's examples/sft, which puts it into `gradient_checkpointing_kwargs`."""
+    if reader.gives("gradient_checkpointing") in (True, None):
+        reader.same({"use_reentrant": "use_reentrant"})
+    reader.ignores("use_reentrant", why="nothing is checkpointed")
+
+
+def _images(reader: Reader) -> None:
+    """What LLaVA's scripts say of images beside `vision_tower`, which is what moves memory."""
+    if reader.has("vision_tower"):
+        names = [name for name in reader.document.settings if name.startswith(_OF_IMAGES)]
+        reader.ignores(*names, why="counts with vision_tower")
 
 
 def _environment(reader: Reader) -> None:

@@ -8,6 +8,8 @@ examples/pytorch/language-modeling/run_clm.py.
 from __future__ import annotations
 
 VERSION = "trl 1.16.0"
+PLAIN = ("TrainingArguments", "transformers 5.23.0")
+"""What a config without anything of TRL's is taken for."""
 
 SIGNS = (
     *("per_device_train_batch_size", "per_device_eval_batch_size", "per_gpu_train_batch_size", "num_train_epochs"),
@@ -55,6 +57,10 @@ HARMLESS = (
         "push_to_hub_revision",
     ),
     *("push_to_hub_repo_id", "device_map", "remove_columns", "config", "_n_gpu"),
+    # of scripts that many others were made from: PEFT's examples/sft, QLoRA's qlora.py, FastChat, LLaVA, open-instruct
+    *("chat_template_format", "splits", "bnb_4bit_quant_storage_dtype", "eval_dataset_size", "max_new_tokens"),
+    *("do_mmlu_eval", "lora_weight_path", "version", "image_folder", "dataset_dir", "lazy_preprocess", "with_tracking"),
+    *("use_slow_tokenizer", "group_by_modality_length", "is_multimodal"),
 )
 """Settings that move neither the memory of a GPU nor time: packing of what is evaluated keeps its longest sequence."""
 
@@ -64,6 +70,7 @@ MOVES = {
     "use_unsloth": "what Unsloth's kernels allocate is not known",
     "freeze_layers": "these layers are not trained",
     "unfreeze_layers": "only these layers are trained",
+    "vision_tower": "a vision tower's weights, and what it keeps of each image, are not planned",
 }
 """Settings that move memory where they are on, and that a run cannot say."""
 
@@ -91,21 +98,14 @@ OTHER_STEPS = {
 """Trainers beside `SFTTrainer` -> what their step holds that one of supervised fine-tuning does not."""
 
 OF_OTHER_STEPS = {
-    # trainer/dpo_config.py, kto_config.py and reward_config.py
-    "dpo": (
-        *("beta", "discopop_tau", "f_alpha_divergence_coef", "f_divergence_type", "label_smoothing", "ld_alpha"),
-        *("loss_weights", "use_weighting", "precompute_ref_batch_size", "precompute_ref_log_probs", "sync_ref_model"),
-        *("ref_model_mixup_alpha", "ref_model_sync_steps", "disable_dropout", "max_prompt_length", "rpo_alpha"),
-        *("reference_free", "ref_model_init_kwargs", "max_target_length", "force_use_ref_model", "simpo_gamma"),
-    ),
-    "kto": ("desirable_weight", "undesirable_weight"),
-    "reward": ("center_rewards_coefficient",),
+    "rloo": ("normalize_advantages", "reward_clip_range"),
     # trainer/grpo_config.py and rloo_config.py
     "grpo": (
+        "num_generations",
         *("cache_implementation", "cast_lm_head_to_fp32", "chat_template_kwargs", "delta", "ds3_gather_for_generation"),
         *("entropy_coef", "entropy_coef_delta", "entropy_coef_max", "entropy_coef_min", "entropy_target", "epsilon"),
         *("epsilon_high", "generation_batch_size", "generation_kwargs", "importance_sampling_level", "min_p"),
-        *("log_completions", "log_completions_hub_repo", "log_multimodal", "log_unique_prompts", "num_generations"),
+        *("log_completions", "log_completions_hub_repo", "log_multimodal", "log_unique_prompts"),
         *("mask_truncated_completions", "max_completion_length", "max_tool_calling_iterations", "num_iterations"),
         *("multi_objective_aggregation", "num_completions_to_print", "num_generations_eval", "reward_weights"),
         *("off_policy_mask_threshold", "repetition_penalty", "sapo_temperature_neg", "sapo_temperature_pos"),
@@ -119,7 +119,15 @@ OF_OTHER_STEPS = {
         *("vllm_server_host", "vllm_server_port", "vllm_server_timeout", "vllm_structured_outputs_regex"),
         *("vllm_tensor_parallel_size", "reward_funcs", "reward_model_name_or_path"),
     ),
-    "rloo": ("normalize_advantages", "reward_clip_range"),
+    "kto": ("desirable_weight", "undesirable_weight"),
+    "reward": ("center_rewards_coefficient",),
     "distillation": ("teacher_model_init_kwargs", "teacher_model_name_or_path", "teacher_model_revision"),
+    # trainer/dpo_config.py, whose settings others have too
+    "dpo": (
+        *("beta", "discopop_tau", "f_alpha_divergence_coef", "f_divergence_type", "label_smoothing", "ld_alpha"),
+        *("loss_weights", "use_weighting", "precompute_ref_batch_size", "precompute_ref_log_probs", "sync_ref_model"),
+        *("ref_model_mixup_alpha", "ref_model_sync_steps", "disable_dropout", "max_prompt_length", "rpo_alpha"),
+        *("reference_free", "ref_model_init_kwargs", "max_target_length", "force_use_ref_model", "simpo_gamma"),
+    ),
 }
-"""Settings that only those trainers have."""
+"""Settings that only those trainers have: the first of which one is there is taken for the config's."""

@@ -23,9 +23,15 @@ _LORA = {
     "lora_bias": "bias",
     "use_rslora": "use_rslora",
     "use_dora": "use_dora",
+    "modules_to_save": "modules_to_save",
 }
-"""Setting -> the field that it is. `lora_rank` and `lora_bias` are scripts' own."""
-_SWITCHES = ("use_peft", "use_peft_lora", "use_lora")
+"""Setting -> the field that it is. `lora_rank`, `lora_bias` and `modules_to_save` are scripts' own."""
+_TARGETS = ("lora_target_modules", "lora_modules", "trainable")
+"""TRL's name, and those of QLoRA's and Chinese-LLaMA-Alpaca's scripts."""
+_SWITCHES = ("use_peft", "use_peft_lora", "use_lora", "lora_enable")
+_IN_4_BITS = ("load_in_4bit", "use_4bit_quantization", "use_4bit", "q_lora")
+_IN_8_BITS = ("load_in_8bit", "use_8bit_quantization", "use_8bit")
+"""TRL's, and those of PEFT's, FastChat's and Qwen's scripts; `bits` is QLoRA's and LLaVA's."""
 _NESTED = ("use_bnb_nested_quant", "bnb_4bit_use_double_quant", "use_nested_quant", "double_quant")
 _QUANT_TYPES = ("bnb_4bit_quant_type", "quant_type")
 _DTYPES = ("dtype", "torch_dtype", "model_init_kwargs.dtype", "model_init_kwargs.torch_dtype")
@@ -47,8 +53,9 @@ def read_method(reader: Reader, *, trl: bool) -> None:
     where it has settings of one.
     """
     switch = next((key for key in _SWITCHES if reader.has(key)), None)
-    settings = [key for key in (*_LORA, "lora_target_modules") if reader.has(key)]
-    adapter = bool(reader.flag(switch)) if switch is not None else bool(settings) and not trl
+    settings = [key for key in (*_LORA, *_TARGETS) if reader.has(key)]
+    own = not trl or reader.has("lora_rank")
+    adapter = bool(reader.flag(switch)) if switch is not None else bool(settings) and own
     bits = _quantization(reader)
     method = ("qlora" if bits == 4 else "lora") if adapter else "full"
     if switch is not None or adapter:
@@ -59,7 +66,7 @@ def read_method(reader: Reader, *, trl: bool) -> None:
     elif settings and switch is None:
         why = "use_peft is not on, so TRL trains the whole model, which is planned; --method lora plans an adapter"
         reader.uncounted(settings[0], why, "method")
-    reader.ignores(*_LORA, "lora_target_modules", *_SWITCHES, why="" if adapter else "use_peft is off")
+    reader.ignores(*_LORA, *_TARGETS, *_SWITCHES, why="" if adapter else "use_peft is off")
     if not is_off(reader.raw("lora_task_type")) and reader.text("lora_task_type") != "CAUSAL_LM":
         reader.uncounted("lora_task_type", "the model gets another head, and is planned with that of its vocabulary")
     reader.ignores("lora_task_type")
@@ -116,34 +123,43 @@ def _lora_defaults(reader: Reader, *, trl: bool, quantized: bool) -> None:
     if targets is not None:
         reader.default("peft/utils/constants.py: LoRA's targets of the model type", target_modules=targets)
     else:
-        why = "which modules PEFT takes for this model is not known here, and all linear ones are planned"
+        why = (
+            "not there, and which modules PEFT takes by itself for this model is not known here: all linear ones are "
+            "planned; --target-modules says which"
+        )
         reader.uncounted("lora_target_modules", why, "target_modules")
 
 
 def _quantization(reader: Reader) -> int | None:
     """Bits of the base weights, where bitsandbytes packs them."""
-    bits = 4 if reader.flag("load_in_4bit") else 8 if reader.flag("load_in_8bit") else None
+    fours = [key for key in _IN_4_BITS if reader.flag(key)] + ["bits"] * (reader.raw("bits") in (4, "4"))
+    eights = [key for key in _IN_8_BITS if reader.flag(key)] + ["bits"] * (reader.raw("bits") in (8, "8"))
+    bits = 4 if fours else 8 if eights else None
     if bits == 4:
         kind = next((key for key in _QUANT_TYPES if reader.has(key)), None)
-        reader.becomes("load_in_4bit", quantization="nf4" if kind is None else reader.text(kind))
+        reader.becomes(fours[0], quantization="nf4" if kind is None else reader.text(kind))
         if kind is not None:
             reader.becomes(kind, quantization=reader.text(kind))
         reader.same(dict.fromkeys(_NESTED, "double_quant"))
     elif bits == 8:
-        reader.becomes("load_in_8bit", quantization="int8")
-    reader.ignores("load_in_4bit", "load_in_8bit")
+        reader.becomes(eights[0], quantization="int8")
+    reader.ignores(*_IN_4_BITS, *_IN_8_BITS)
+    if reader.raw("bits") in (4, 8, 16, 32, "4", "8", "16", "32"):
+        reader.ignores("bits", why="16 and 32 are what bf16 and fp16 say")
     if bits != 4:
         reader.ignores(*_QUANT_TYPES, *_NESTED, "bnb_4bit_compute_dtype", why="counts with load_in_4bit")
     return bits
 
 
 def _targets(reader: Reader) -> None:
-    key = "lora_target_modules"
+    key = next((key for key in _TARGETS if reader.has(key)), _TARGETS[0])
     value: Json = reader.raw(key)
     if isinstance(value, list) and len(value) == 1:
         value = value[0]  # `ModelConfig.__post_init__`
     if is_off(value):
         reader.ignores(key, why="PEFT's own choice")
+    elif key == "lora_modules" and value == "all":
+        reader.becomes(key, target_modules="all-linear")
     elif isinstance(value, str) and "," in value:
         reader.becomes(key, target_modules=reader.names(key))
     else:

@@ -29,7 +29,9 @@ def trainer_of(document: Document) -> str | None:
     for trainer, names in OF_OTHER_STEPS.items():
         if any(name in document.settings for name in names):
             return trainer
-    return "sft" if any(name in document.settings for name in SFT_SIGNS) else None
+    # scripts of all kinds call the length so; TRL's YAML did until 0.19
+    signs = [name for name in SFT_SIGNS if not (document.words and name == "max_seq_length")]
+    return "sft" if any(name in document.settings for name in signs) else None
 
 
 def read_steps(reader: Reader, trainer: str | None) -> None:
@@ -81,9 +83,12 @@ def step_defaults(reader: Reader, trainer: str | None) -> None:
 def _other_steps(reader: Reader, trainer: str) -> None:
     names = [name for settings in OF_OTHER_STEPS.values() for name in settings if name in reader.document.settings]
     asked = any(_NAMED.search(word.rpartition("/")[2]) for word in reader.document.words)
-    key = " ".join(reader.document.words) if asked else names[0]
-    reader.uncounted(key, f"a step of {trainer.upper()} holds {OTHER_STEPS[trainer]}, which are not planned")
-    reader.ignores(*names, why=f"of {trainer.upper()}, which is planned as supervised fine-tuning")
+    own = next((name for name in OF_OTHER_STEPS.get(trainer, ()) if name in names), None)
+    key = " ".join(reader.document.words) if asked or own is None else own
+    title = "DPO, or of ORPO or CPO without the reference," if trainer == "dpo" and not asked else trainer.upper()
+    reader.uncounted(key, f"a step of {title} holds {OTHER_STEPS[trainer]}, which are not planned")
+    vllm = [name for name in reader.document.settings if name.startswith("vllm_")]
+    reader.ignores(*names, *vllm, why=f"of {trainer.upper()}, which is planned as supervised fine-tuning")
 
 
 def _untruncated(reader: Reader) -> bool:
@@ -94,6 +99,11 @@ def _untruncated(reader: Reader) -> bool:
 
 def _length(reader: Reader) -> None:
     found = [key for key in LENGTHS if reader.has(key) and not is_off(reader.raw(key))]
+    if not found and reader.has("target_max_len"):
+        # qlora.py cuts the two parts of a sample by themselves, and lays them end to end
+        lengths = [reader.whole(key) or 0 for key in ("source_max_len", "target_max_len")]
+        reader.becomes("target_max_len", sequence_length=sum(lengths))
+        reader.becomes("source_max_len", sequence_length=sum(lengths))
     if _untruncated(reader):
         reader.uncounted("max_length", "no sample is cut, so the longest decides; --seq-len", "sequence_length")
     elif found:
