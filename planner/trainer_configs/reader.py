@@ -222,7 +222,7 @@ class Reader:
         self._title, self._version = title, version
 
     def finish(self, notes: Iterable[str] = ()) -> TrainerConfig:
-        """All that was read. What nothing took is uncounted: it is not known, so it may move memory unless it is off."""
+        """All that was read. What nothing took is uncounted, as it may move memory; of what is off that is not feared."""
         for key, value in self._left():
             if is_placeholder(value):
                 self.uncounted(key, PLACEHOLDER)

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from planner.trainer_configs.shell_sums import with_sums
+
 ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 _VARIABLE = re.compile(
     r"\$(?:\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)(?P<whole>\[[@*]\])?(?::?-(?P<default>[^{}]*))?\}"
     r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*))"
 )
 _ARGUMENT = re.compile(r"\$(?:\{?[@*](?::[0-9]+)?\}?)$")
-_SUM = re.compile(r"\$\(\(([0-9+\-*/%() \t]{1,200})\)\)")
 _POSITION = re.compile(r"\$([0-9]+|[@*#?])")
 _PLAIN = re.compile(r"[^ \t\n;&|<>()\\'\"$`]+")
 _QUOTED = re.compile(r"[^\"\\$`]+")
@@ -30,7 +31,7 @@ class ShellCommand:
     """One command: `A=1 program --option value`."""
 
     words: tuple[str, ...]
-    """With the variables that the script sets filled in; `${1}`, `$(…)` and what it does not set stay."""
+    """With the variables that the script sets filled in, and sums of them; `${1}`, `$(…)` and others stay."""
 
     environment: Mapping[str, str]
     """The variables that the script has set by then, and those that stand before the program."""
@@ -130,34 +131,8 @@ def _fill(text: str, variables: Mapping[str, str | list[str]]) -> str:
             return match[0] if match["default"] is None else match["default"]
         return " ".join(held) if isinstance(held, list) else held
 
-    filled = _SUM.sub(lambda match: _worked_out(match[1], match[0]), _VARIABLE.sub(value, text))
+    filled = _VARIABLE.sub(value, with_sums(text, variables))
     return _POSITION.sub(r"${\1}", filled if len(filled) <= _LONGEST else text)
-
-
-def _worked_out(sum: str, written: str) -> str:
-    """`$((128 / 2 / 3))` of numbers, in whole numbers as a shell has it; as it is written where it makes no sense."""
-    left = re.findall(r"[0-9]+|[+\-*/%()]", sum)
-
-    def term() -> int:
-        if left.pop(0) == "(" if left[0] == "(" else False:
-            value = row(("+", "-"), lambda: row(("*", "/", "%"), term))
-            if left.pop(0) != ")":
-                raise ValueError
-            return value
-        return int(left.pop(0))
-
-    def row(signs: tuple[str, ...], part: Callable[[], int]) -> int:
-        value = part()
-        while left and left[0] in signs:
-            sign, other = left.pop(0), part()
-            value = _SIGNS[sign](value, other)
-        return value
-
-    try:
-        value = row(("+", "-"), lambda: row(("*", "/", "%"), term))
-    except (ValueError, IndexError, ZeroDivisionError, RecursionError):
-        return written
-    return written if left else str(value)
 
 
 class _Scanner:

@@ -21,6 +21,7 @@ from planner.trainer_configs.formats.axolotl.keys import (
     OF_OTHERS,
     OTHER_HOURS,
     TELLTALES,
+    UNFROZEN_BESIDE_ADAPTERS,
     VERSION,
 )
 from planner.trainer_configs.formats.axolotl.launch import is_launch, with_its_file
@@ -28,7 +29,7 @@ from planner.trainer_configs.formats.axolotl.model import read_model
 from planner.trainer_configs.formats.axolotl.plugins import read_plugins
 from planner.trainer_configs.formats.axolotl.preferences import read_preferences
 from planner.trainer_configs.formats.axolotl.schedule import read_schedule
-from planner.trainer_configs.reader import PLACEHOLDER, Reader, is_placeholder
+from planner.trainer_configs.reader import PLACEHOLDER, Reader, is_off, is_placeholder
 
 
 def _signs(document: Document) -> tuple[str, ...]:
@@ -54,6 +55,8 @@ def _read(reader: Reader) -> None:
         read_preferences,
     ):
         read(reader)
+    if not is_off(reader.raw("adapter")):
+        reader.moves({"unfrozen_parameters": UNFROZEN_BESIDE_ADAPTERS})
     reader.moves(MOVES)
     reader.ignores(*DATASETS, why=DATASETS_WHY)
     for key, why in OTHER_HOURS.items():

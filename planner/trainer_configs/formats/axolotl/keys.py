@@ -132,6 +132,8 @@ _COMPILED = "compiled graphs keep other tensors"
 _FUSED = "fused kernels keep other tensors"
 _UNSLOTH = "Axolotl has removed Unsloth's kernels, which kept other tensors"
 _PARTLY = "only a part of the model is trained, and all of it is planned"
+UNFROZEN_BESIDE_ADAPTERS = "its patterns decide which parameters train, and not the adapter alone, which is planned"
+"""`freeze_layers_except` (train.py) takes the model with its adapter."""
 
 MOVES = {
     "auto_find_batch_size": "the batch is halved after an out-of-memory, and planned as it is written",

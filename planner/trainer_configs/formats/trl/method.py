@@ -33,6 +33,8 @@ _IN_4_BITS = ("load_in_4bit", "use_4bit_quantization", "use_4bit", "q_lora")
 _IN_8_BITS = ("load_in_8bit", "use_8bit_quantization", "use_8bit")
 """TRL's, and those of PEFT's, FastChat's and Qwen's scripts; `bits` is QLoRA's and LLaVA's."""
 _NESTED = ("use_bnb_nested_quant", "bnb_4bit_use_double_quant", "use_nested_quant", "double_quant")
+_COMPUTE = "bnb_4bit_compute_dtype"
+"""Of scripts; TRL takes `dtype` for it."""
 _QUANT_TYPES = ("bnb_4bit_quant_type", "quant_type")
 _DTYPES = ("dtype", "torch_dtype", "model_init_kwargs.dtype", "model_init_kwargs.torch_dtype")
 _IN_AUTOCAST = {"bf16": "bfloat16", "fp16": "float16"}
@@ -146,8 +148,10 @@ def _quantization(reader: Reader) -> int | None:
     reader.ignores(*_IN_4_BITS, *_IN_8_BITS)
     if reader.raw("bits") in (4, 8, 16, 32, "4", "8", "16", "32"):
         reader.ignores("bits", why="16 and 32 are what bf16 and fp16 say")
-    if bits != 4:
-        reader.ignores(*_QUANT_TYPES, *_NESTED, "bnb_4bit_compute_dtype", why="counts with load_in_4bit")
+    if bits == 4:
+        reader.ignores(_COMPUTE, why="what 4-bit weights are multiplied in is looked at with the dtype of autocast")
+    else:
+        reader.ignores(*_QUANT_TYPES, *_NESTED, _COMPUTE, why="counts with load_in_4bit")
     return bits
 
 
@@ -189,7 +193,7 @@ def _attention(reader: Reader) -> None:
             reader.becomes(key, attention=_KERNELS[word.removeprefix("paged|")])
         else:
             reader.becomes(key, attention=word)
-    for key in ("use_flash_attention_2", "use_flash_attn", "use_flash_attention"):
+    for key in ("use_flash_attention_2", "use_flash_attn", "use_flash_attention", "flash_attn"):
         if reader.has(key) and reader.flag(key):
             reader.becomes(key, attention="flash_attention_2")
         reader.ignores(key)
