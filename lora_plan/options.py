@@ -76,7 +76,12 @@ class StatedRun:
             names = " and ".join(config.name for config in self.reading.configs)
             raise InputError(f"{names} names no model; name it with --model", field="model")
         with self.naming():
-            return TrainingRun(**self.fields)
+            run = TrainingRun(**self.fields)
+            if self.reading is not None and "model" not in self.typed:
+                from planner.plan import loaded_config
+
+                loaded_config(run.model)  # a name that is not known is the file's
+            return run
 
     def _named(self, message: str, field: str | None) -> str:
         if field is None:

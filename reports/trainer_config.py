@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from reports.page import Page
@@ -23,8 +23,8 @@ def uncounted_lines(reading: Reading | None, page: Page) -> list[str]:
         return []
     return [
         page.style(line, "yellow")
-        for setting in reading.uncounted
-        for line in page.wrap(f"not counted: {in_words(setting)}", rest="    ")
+        for words in in_words(reading.uncounted)
+        for line in page.wrap(f"not counted: {words}", rest="    ")
     ]
 
 
@@ -64,11 +64,16 @@ def with_config(data: dict[str, object], reading: Reading | None) -> dict[str, o
     return data if reading is None else {**data, "config": config_json(reading)}
 
 
-def in_words(setting: Setting) -> str:
-    """`torch_compile true (compiled graphs keep other tensors)`; of what is not there, its key alone."""
-    why = f" ({setting.text})" if setting.text else ""
-    value = "" if setting.value is None else f" {shown_value(setting.value)}"
-    return f"{shown_value(setting.key)}{value}{why}"
+def in_words(settings: Iterable[Setting]) -> list[str]:
+    """`torch_compile true (compiled graphs keep other tensors)`; settings that do the same stand together.
+
+    Of what the trainer does by itself, and is not there, the key alone.
+    """
+    alike: dict[str, list[str]] = {}
+    for setting in settings:
+        value = "" if setting.value is None else f" {shown_value(setting.value)}"
+        alike.setdefault(setting.text, []).append(f"{shown_value(setting.key)}{value}")
+    return [f"{', '.join(names)}{f' ({why})' if why else ''}" for why, names in alike.items()]
 
 
 def shown_value(value: object) -> str:

@@ -11,7 +11,7 @@ from lora_plan.commands.catalogue import helped
 from lora_plan.commands.recommend import SEARCH_OPTIONS, stated_search
 from lora_plan.errors import UsageError
 from lora_plan.job_options import job_of
-from lora_plan.output import write
+from lora_plan.output import write, write_error
 from lora_plan.wishes import wishes_of
 
 NAME = "sweep"
@@ -49,4 +49,9 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
         rows = write_sweep(path, sweep(stated.fields, job, wishes, today=today()))
     if sys.stdout is not None:
         write(f"{rows:,} plans in {path}\n")
+    if stated.reading is not None:
+        from reports.trainer_config import in_words
+
+        for words in in_words(stated.reading.uncounted):
+            write_error(f"not counted: {words}")
     return 0

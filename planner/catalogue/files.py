@@ -113,4 +113,4 @@ def _depth_exceeds(value: object, limit: int) -> bool:
 
 
 def _too_large(name: str, largest: int) -> str:
-    return f"{name} has more than {largest // MIB} MiB, which no config has; give the path of a config.json"
+    return f"{name} has more than {largest // MIB} MiB, which no config has; check the path"

@@ -21,6 +21,14 @@ LARGEST = MIB
 OPTION = "config"
 """The option at fault, in errors."""
 
+_PROGRAM = "is a program, which is not run; give the command line that starts it (a .sh file), or its settings as YAML"
+_NO_CONFIGS = {
+    ".toml": "is TOML, which none of the trainers has; give a run file with --run",
+    ".py": _PROGRAM,
+    ".ipynb": _PROGRAM,
+}
+"""Suffix of what people may give in place of a config -> what to give."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -50,6 +58,8 @@ def read_document(path: str | Path) -> Document:
     """
     path = Path(path).expanduser()
     name = printable(path)
+    if path.suffix.lower() in _NO_CONFIGS:
+        raise InputError(f"{name} {_NO_CONFIGS[path.suffix.lower()]}", field=OPTION)
     data = read_bytes(path, field=OPTION, largest=LARGEST)
     text = _text(data, name)
     if not text.strip():
@@ -92,7 +102,10 @@ def _yaml(text: str, name: str) -> dict[str, Json]:
     if data is None:
         raise InputError(f"{name} holds no settings; give the config of a run", field=OPTION)
     if not isinstance(data, dict):
-        raise InputError(f"{name} must hold a mapping of settings, or a command line, not {shown(data)}", field=OPTION)
+        raise InputError(
+            f"{name} must hold a mapping of settings, or a command line, not {shown(data)}; give the config of a run",
+            field=OPTION,
+        )
     return cast("dict[str, Json]", data)
 
 

@@ -222,12 +222,14 @@ class Reader:
         self._title, self._version = title, version
 
     def finish(self, notes: Iterable[str] = ()) -> TrainerConfig:
-        """All that was read. What nothing took is uncounted, as it may move memory; of what is off that is not feared."""
+        """All that was read. What nothing took is uncounted, as it may move memory, but for what is off."""
         for key, value in self._left():
             if is_placeholder(value):
                 self.uncounted(key, PLACEHOLDER)
-            elif is_off(value):
-                self.ignores(key, why=f"not a setting of {self._version}, as far as is known here, and off")
+            elif self._is_merged(value):
+                self.ignores(key, why="merged in where it is used")
+            elif is_off(value) or self._written(key) == MASKED:
+                self.ignores(key, why=f"not a setting of {self._version}, as far as is known here")
             else:
                 self.uncounted(key, f"not a setting of {self._version}, as far as is known here")
         self._run = {name: _as_its_kind(name, value) for name, value in self._run.items()}
@@ -284,6 +286,15 @@ class Reader:
 
     def _present(self, key: str) -> bool:
         return self._written(key) is not None
+
+    def _is_merged(self, value: Json) -> bool:
+        """Whether it is a mapping that YAML's `<<: *name` put at the top, where its settings stand."""
+        top = self.document.settings
+        return (
+            isinstance(value, dict)
+            and all(name in top for name in value)
+            and any(top[name] == one for name, one in value.items())
+        )
 
     def _left(self) -> Iterator[tuple[str, Json]]:
         """The settings that nothing took: the outermost ones of which no part was taken."""

@@ -139,7 +139,8 @@ class _Scanner:
     """Splits the text of a script into words."""
 
     def __init__(self, text: str) -> None:
-        self.text = text.replace("\r\n", "\n")
+        # a shell ends the command at spaces behind the backslash; who wrote them meant it to go on
+        self.text = re.sub(r"\\[ \t]+\n", "\\\n", text.replace("\r\n", "\n"))
         self.at = 0
         self.documents: list[str] = []
         """Ends of the here-documents that begin after this line."""

@@ -43,7 +43,7 @@ def _suite(run: CheckedRun) -> ElementTree.Element:
     suite = ElementTree.Element("testsuite", {"name": name, **counts})
     suite.extend(cases)
     if isinstance(run.side, Planned) and run.side.uncounted:
-        warnings = "\n".join(f"not counted: {in_words(setting)}" for setting in run.side.uncounted)
+        warnings = "\n".join(f"not counted: {words}" for words in in_words(run.side.uncounted))
         ElementTree.SubElement(suite, "system-out").text = _text(warnings)
     return suite
 

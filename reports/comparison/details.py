@@ -31,7 +31,7 @@ def details(comparison: Comparison) -> tuple[Block, ...]:
 
 def uncounted(planned: Planned) -> Bullets | None:
     """The warning for settings that move memory and are in no figure; None where there are none."""
-    items: list[Words] = [(Strong("not counted"), f": {in_words(setting)}") for setting in planned.uncounted]
+    items: list[Words] = [(Strong("not counted"), f": {words}") for words in in_words(planned.uncounted)]
     return Bullets(tuple(items)) if items else None
 
 

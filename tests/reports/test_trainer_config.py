@@ -12,6 +12,7 @@ from reports.trainer_config import (
     config_json,
     config_sections,
     ignored_in_words,
+    in_words,
     own_defaults,
     shown_value,
     uncounted_lines,
@@ -57,6 +58,16 @@ def test_what_is_not_counted_is_said_with_what_it_does() -> None:
         "  not counted: torch_compile true (compiled graphs keep other tensors)"
     ]
     assert uncounted_lines(None, Page()) == []
+
+
+def test_settings_that_do_the_same_stand_together() -> None:
+    kernels = [Setting(key, True, "fused kernels keep other tensors") for key in ("mlp_kernel", "qkv_kernel")]
+    left_out = Setting("loss_type", None, "")
+    assert in_words([kernels[0], COMPILED, kernels[1], left_out]) == [
+        "mlp_kernel true, qkv_kernel true (fused kernels keep other tensors)",
+        "torch_compile true (compiled graphs keep other tensors)",
+        "loss_type",
+    ]
 
 
 def test_every_setting_of_a_file_is_listed_once() -> None:

@@ -69,6 +69,12 @@ def test_what_is_no_config_is_said_in_a_sentence(
     assert refused.value.field == "config"
 
 
+@pytest.mark.parametrize("name", ["run.toml", "train.py", "Untitled.ipynb"])
+def test_what_may_be_given_for_a_config_is_said_to_be_none(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"(with --run|its settings as YAML)$"):
+        read_document(written(tmp_path, "{}", name))
+
+
 def test_what_is_no_file_is_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist; check the path"):
         read_document(tmp_path / "nowhere.yaml")

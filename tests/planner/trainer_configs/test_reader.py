@@ -86,6 +86,31 @@ def test_what_is_left_of_a_mapping_is_named_by_its_outermost_key() -> None:
     assert [setting.key for setting in one.finish().uncounted] == ["model.new", "other"]
 
 
+def test_a_setting_that_gives_more_than_one_field_is_understood_once() -> None:
+    one = reader(r=8)
+    one.becomes("r", method="lora")
+    one.becomes("r", rank=8)
+    assert one.finish().understood == (Setting("r", 8, "method lora, rank 8"),)
+
+
+def test_what_is_not_known_is_no_warning_where_it_can_do_nothing() -> None:
+    shared = {"r": 8, "alpha": 16}
+    one = reader(r=8, alpha=32, off=False, none="none", my_api_key="k", shared=shared, other={"beta": 1}, on=True)
+    one.ignores("r", "alpha")
+    found = one.finish()
+    assert [setting.key for setting in found.uncounted] == ["other", "on"]
+    assert [setting.key for setting in found.ignored] == ["r", "alpha", "off", "none", "my_api_key", "shared"]
+    assert found.ignored[-1].text == "merged in where it is used"
+
+
+def test_a_format_can_say_whose_config_it_is_after_all() -> None:
+    one = reader(new=1)
+    one.taken_for("Other", "other 2.0")
+    found = one.finish()
+    assert (found.format, found.title, found.version) == ("any", "Other", "other 2.0")
+    assert found.uncounted[0].text == "not a setting of other 2.0, as far as is known here"
+
+
 @pytest.mark.parametrize("text", ["${MODEL}", "$MODEL", "{{ model }}", "x/${oc.env:HOME}/y", "%MODEL%", "$(pwd)/m"])
 def test_a_placeholder_is_no_value(text: str) -> None:
     one = reader(model=text, seed=text)

@@ -136,3 +136,11 @@ def test_errors_about_a_field_find_its_file_and_key() -> None:
     assert reading.origin("epochs") == "sft.yaml: EPOCHS"
     assert reading.origin("optimizer") == "sft.yaml (any 1.0)"
     assert reading.origin("model") is None
+
+
+def test_what_one_file_leaves_open_another_settles() -> None:
+    open_ = Setting("lora_target_modules", None, "not there", ("target_modules",))
+    one = config(run={"model": "m"}, uncounted=(open_,))
+    assert lay_together([one], {}).uncounted == (open_,)
+    assert lay_together([one], {"target_modules": "all-linear"}).uncounted == ()
+    assert lay_together([one, config("adapter.json", run={"target_modules": "all-linear"})], {}).uncounted == ()

@@ -24,6 +24,7 @@ def words(text: str) -> list[tuple[str, ...]]:
     [
         ("a b  'c d' \"e f\"", [("a", "b", "c d", "e f")]),
         ("a \\\n  b # c\nd", [("a", "b"), ("d",)]),
+        ("a \\   \n  b \\\t\n c", [("a", "b", "c")]),
         ("a && b; c | d || e &", [("a",), ("b",), ("c",), ("d",), ("e",)]),
         ("a > out.txt 2>&1 < in &> all b", [("a", "b")]),
         ("cat <<'END'\n{\"don't\": 1}\nEND\na b", [("cat",), ("a", "b")]),

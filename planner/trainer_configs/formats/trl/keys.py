@@ -33,6 +33,7 @@ OF_DATA = (
     *("dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split", "dataset_streaming", "datasets"),
     *("streaming", "dataset_text_field", "dataset_kwargs", "dataset_mixer", "dataset_mixture", "dataset_splits"),
     *("dataset_configs", "dataset_config_name", "dataset_path", "dataset", "train_file", "validation_file"),
+    *("train_files", "validation_files", "test_files"),
     *("train_data_path", "eval_data_path", "data_path", "validation_split_percentage", "max_train_samples"),
     *("max_eval_samples", "dataset_split", "text_column", "dataset_columns", "dataset_shuffle_seed"),
 )

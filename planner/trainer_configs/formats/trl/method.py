@@ -7,7 +7,7 @@ TRL 1.16.0: trainer/model_config.py, trainer/utils.py (`get_peft_config`, `get_q
 from __future__ import annotations
 
 from planner.trainer_configs.formats.trl.model import peft_targets, published_dtype
-from planner.trainer_configs.reader import Reader, is_off
+from planner.trainer_configs.reader import Reader, is_off, plain
 from planner.trainer_configs.types import Json
 
 MODEL_CONFIG = "trl/trainer/model_config.py"
@@ -26,12 +26,14 @@ _LORA = {
     "modules_to_save": "modules_to_save",
 }
 """Setting -> the field that it is. `lora_rank`, `lora_bias` and `modules_to_save` are scripts' own."""
-_TARGETS = ("lora_target_modules", "lora_modules", "trainable")
-"""TRL's name, and those of QLoRA's and Chinese-LLaMA-Alpaca's scripts."""
+_TARGETS = ("lora_target_modules", "lora_modules", "trainable", "target_modules")
+"""TRL's name, and those of QLoRA's, Chinese-LLaMA-Alpaca's and Llama-Chinese's scripts."""
 _SWITCHES = ("use_peft", "use_peft_lora", "use_lora", "lora_enable")
 _IN_4_BITS = ("load_in_4bit", "use_4bit_quantization", "use_4bit", "q_lora")
 _IN_8_BITS = ("load_in_8bit", "use_8bit_quantization", "use_8bit")
-"""TRL's, and those of PEFT's, FastChat's and Qwen's scripts; `bits` is QLoRA's and LLaVA's."""
+"""TRL's, and those of PEFT's, FastChat's and Qwen's scripts."""
+_BITS = ("bits", "load_in_bits")
+"""Of QLoRA's and LLaVA's scripts, and of Llama-Chinese's."""
 _NESTED = ("use_bnb_nested_quant", "bnb_4bit_use_double_quant", "use_nested_quant", "double_quant")
 _COMPUTE = "bnb_4bit_compute_dtype"
 """Of scripts; TRL takes `dtype` for it."""
@@ -95,7 +97,9 @@ def method_defaults(reader: Reader, *, trl: bool) -> None:
         _lora_defaults(reader, trl=trl, quantized=quantized)
     if trl and quantized:
         reader.default(f"{SFT_TRAINER}: __init__, which does not prepare the model", prepare_kbit=False)
+    if reader.gives("quantization") in ("nf4", "fp4") and (trl or reader.has(_COMPUTE)):
         _check_compute_dtype(reader)
+    reader.ignores(_COMPUTE, why="that of autocast, which is planned")
 
 
 def _lora_defaults(reader: Reader, *, trl: bool, quantized: bool) -> None:
@@ -134,8 +138,8 @@ def _lora_defaults(reader: Reader, *, trl: bool, quantized: bool) -> None:
 
 def _quantization(reader: Reader) -> int | None:
     """Bits of the base weights, where bitsandbytes packs them."""
-    fours = [key for key in _IN_4_BITS if reader.flag(key)] + ["bits"] * (reader.raw("bits") in (4, "4"))
-    eights = [key for key in _IN_8_BITS if reader.flag(key)] + ["bits"] * (reader.raw("bits") in (8, "8"))
+    fours = [key for key in _IN_4_BITS if reader.flag(key)] + [key for key in _BITS if reader.raw(key) in (4, "4")]
+    eights = [key for key in _IN_8_BITS if reader.flag(key)] + [key for key in _BITS if reader.raw(key) in (8, "8")]
     bits = 4 if fours else 8 if eights else None
     if bits == 4:
         kind = next((key for key in _QUANT_TYPES if reader.has(key)), None)
@@ -146,11 +150,10 @@ def _quantization(reader: Reader) -> int | None:
     elif bits == 8:
         reader.becomes(eights[0], quantization="int8")
     reader.ignores(*_IN_4_BITS, *_IN_8_BITS)
-    if reader.raw("bits") in (4, 8, 16, 32, "4", "8", "16", "32"):
-        reader.ignores("bits", why="16 and 32 are what bf16 and fp16 say")
-    if bits == 4:
-        reader.ignores(_COMPUTE, why="what 4-bit weights are multiplied in is looked at with the dtype of autocast")
-    else:
+    for key in _BITS:
+        if plain(reader.raw(key)) in (4, 8, 16, 32):
+            reader.ignores(key, why="16 and 32 are what bf16 and fp16 say")
+    if bits != 4:
         reader.ignores(*_QUANT_TYPES, *_NESTED, _COMPUTE, why="counts with load_in_4bit")
     return bits
 
@@ -215,12 +218,15 @@ def _model_kwargs(reader: Reader) -> None:
 
 
 def _check_compute_dtype(reader: Reader) -> None:
-    """bitsandbytes multiplies in `dtype` there, and a plan takes autocast's for it (planner/run/precision.py)."""
+    """bitsandbytes multiplies in a script's own setting, or in `dtype` as TRL has it; a plan takes autocast's for it
+    (planner/run/precision.py)."""
     autocast = _IN_AUTOCAST.get(str(reader.gives("mixed_precision") or "bf16"))
-    base = _WORDS.get(str(reader.gives("base_dtype")), str(reader.gives("base_dtype")))
-    if reader.gives("quantization") in ("nf4", "fp4") and autocast is not None and base != autocast:
+    own = reader.text(_COMPUTE) if reader.has(_COMPUTE) else None
+    base = (own or str(reader.gives("base_dtype"))).removeprefix("torch.")
+    base = _WORDS.get(base, base)
+    if autocast is not None and base != autocast:
         reader.uncounted(
-            next((key for key in _DTYPES if reader.has(key)), "dtype"),
+            next((key for key in (_COMPUTE, *_DTYPES) if reader.has(key)), "dtype"),
             f"bitsandbytes multiplies in it too, and keeps inputs in {base}; planned in {autocast}",
             "base_dtype",
         )

@@ -187,7 +187,7 @@ UNCOUNTED = {
     "lora_mistral.yml": [],
     "full_liger.yml": ["deepspeed.zero_optimization"],
     "fsdp_qlora_70b.yml": [],
-    "pretrain_fsdp2.yml": ["torch_compile", "x_defaults"],
+    "pretrain_fsdp2.yml": ["torch_compile"],
     "tiny_defaults.yml": ["adapter"],
     "dpo_dora.yml": ["rl", "neftune_noise_alpha"],
 }

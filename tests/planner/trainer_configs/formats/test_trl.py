@@ -499,10 +499,89 @@ def test_trl_s_own_parser_agrees(name: str, tmp_path: Path) -> None:
     assert run.quantization == ("nf4" if model.load_in_4bit else "int8" if model.load_in_8bit else "none")
 
 
-def test_a_dump_of_training_arguments_holds_nothing_that_is_not_counted() -> None:
+def test_a_dump_of_training_arguments_lacks_the_length_alone() -> None:
     transformers = pytest.importorskip("transformers")
     dumped = json.loads(transformers.TrainingArguments(output_dir="out", use_cpu=True).to_json_string())
     config = read({**dumped, "use_cpu": False, "model_name_or_path": "Qwen/Qwen2.5-0.5B"})
-    assert uncounted(config) == {}
+    assert uncounted(config) == {"max_length": "nothing says how long a sequence is; --seq-len does"}
     run = run_of(config)
     assert (run.micro_batch_size, run.gradient_checkpointing, run.mixed_precision) == (8, False, "no")
+
+
+def settled(folder: Path, text: str, name: str = "train.sh") -> TrainerConfig:
+    (folder / name).write_text(text)
+    return read_config(folder / name)
+
+
+class TestScriptsThatOthersWereMadeFrom:
+    """Their options, as their authors' READMEs have them, are no walls of warnings."""
+
+    def test_qlora(self, tmp_path: Path) -> None:
+        config = settled(
+            tmp_path,
+            "python qlora.py --model_name_or_path huggyllama/llama-7b --bits 4 --double_quant --quant_type nf4 "
+            "--lora_modules all --lora_r 64 --source_max_len 16 --target_max_len 512 --do_mmlu_eval "
+            "--max_new_tokens 32 --eval_dataset_size 1024 --bf16 --gradient_checkpointing --dataset oasst1",
+        )
+        wanted = {"method": "qlora", "quantization": "nf4", "double_quant": True, "sequence_length": 528, "rank": 64}
+        assert {field: config.run[field] for field in wanted} == wanted
+        assert config.run["target_modules"] == "all-linear"
+        assert uncounted(config) == {}
+        assert (config.title, config.version) == ("TrainingArguments", "transformers 5.23.0")
+
+    def test_llava(self, tmp_path: Path) -> None:
+        config = settled(
+            tmp_path,
+            "deepspeed llava/train/train.py --lora_enable True --lora_r 128 --mm_projector_lr 2e-5 --version $1 "
+            "--model_name_or_path lmsys/vicuna-7b-v1.5 --vision_tower openai/clip-vit-large-patch14-336 "
+            "--pretrain_mm_mlp_adapter $3 --mm_vision_select_layer -2 --image_aspect_ratio pad "
+            "--group_by_modality_length True --model_max_length 2048 --lazy_preprocess True --bf16 True",
+        )
+        assert (config.run["method"], config.run["rank"]) == ("lora", 128)
+        assert list(uncounted(config)) == ["vision_tower"]
+
+    def test_pefts_examples(self, tmp_path: Path) -> None:
+        config = settled(
+            tmp_path,
+            "python train.py --model_name_or_path meta-llama/Llama-3.2-1B --use_peft_lora True --splits train,test "
+            "--use_4bit_quantization True --use_nested_quant True --bnb_4bit_compute_dtype bfloat16 "
+            "--bnb_4bit_quant_storage_dtype bfloat16 --use_flash_attn True --gradient_checkpointing True "
+            "--use_reentrant True --packing True --bf16 True --chat_template_format chatml",
+        )
+        assert config.run["quantization"] == "nf4"
+        assert (config.run["use_reentrant"], config.run["attention"]) == (True, "flash_attention_2")
+        assert uncounted(config) == {"loss_type": CHUNKED}
+
+    def test_a_dtype_of_its_own_for_products_is_held_against_autocast(self, tmp_path: Path) -> None:
+        command = "python train.py --model_name_or_path meta-llama/Llama-3.2-1B --use_4bit True --bf16 True "
+        command += "--model_max_length 64 --bnb_4bit_compute_dtype "
+        assert "bnb_4bit_compute_dtype" in uncounted(settled(tmp_path, f"{command} float16"))
+        assert "bnb_4bit_compute_dtype" not in uncounted(settled(tmp_path, f"{command} bfloat16"))
+
+    def test_qwens(self, tmp_path: Path) -> None:
+        command = "torchrun --nproc_per_node 2 finetune.py --model_name_or_path Qwen/Qwen2.5-0.5B --model_max_length 64"
+        assert settled(tmp_path, f"{command} --use_lora --q_lora --fp16 True").run["method"] == "qlora"
+        full = settled(tmp_path, f"{command} --q_lora False --lazy_preprocess True --bf16 True")
+        assert full.run_defaults["method"] == "full"
+        assert uncounted(full) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "said"),
+    [
+        (
+            "num_generations: 8\nmax_prompt_length: 512\nbeta: 0.0\nuse_vllm: true\nvllm_device: auto",
+            "num_generations",
+            "GRPO",
+        ),
+        ("max_prompt_length: 512\nbeta: 0.1", "beta", "DPO, or of ORPO or CPO without the reference,"),
+        ("beta: 0.1\ndesirable_weight: 1.0", "desirable_weight", "KTO"),
+        ("num_generations: 2\nnormalize_advantages: true", "normalize_advantages", "RLOO"),
+    ],
+)
+def test_the_trainer_is_told_by_what_no_other_has(settings: str, key: str, said: str, tmp_path: Path) -> None:
+    found = uncounted(
+        settled(tmp_path, f"model_name_or_path: Qwen/Qwen2.5-0.5B\nmax_length: 64\n{settings}\n", "a.yaml")
+    )
+    assert list(found) == [key]
+    assert found[key].startswith(f"a step of {said} holds ")
