@@ -117,6 +117,8 @@ def test_every_other_command_it_shows_runs(monkeypatch: pytest.MonkeyPatch, tmp_
     for command in commands:
         if any(mark in command for mark in ("…", "[", "FILE")) or command.startswith(SLOW_OR_ELSEWHERE):
             continue
+        if command == "report":  # which is named, and not told what to report on
+            continue
         outcome = call(*command.split())
         assert outcome.status in (0, 1), f"lora-plan {command}: {outcome.err}"
         ran += 1
