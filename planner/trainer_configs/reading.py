@@ -79,6 +79,8 @@ def lay_together(
     for config in configs:
         _add(stated, config.run, config, typed, configs)
         _add(job, config.job, config, {}, configs)
+    # what a trainer has by default goes before what launches it, whichever file is named first
+    for config in sorted(configs, key=lambda config: config.format in _RANKS):
         defaults = dict(config.run_defaults) | defaults
         job_defaults = dict(config.job_defaults) | job_defaults
     if "method" in typed:

@@ -75,6 +75,13 @@ def test_the_trainers_precision_holds_over_accelerates_and_deepspeeds_over_both(
         assert lay_together(files, {}).fields == {"mixed_precision": "no", "base_dtype": "float16"}
 
 
+def test_a_trainers_defaults_go_before_its_launchers() -> None:
+    trainer = config(format="trl", run_defaults={"mixed_precision": "bf16"})
+    launcher = config("accelerate.yaml", format="accelerate", run_defaults={"mixed_precision": "no", "num_gpus": 1})
+    for files in ([trainer, launcher], [launcher, trainer]):
+        assert lay_together(files, {}).fields == {"mixed_precision": "bf16", "num_gpus": 1}
+
+
 def test_a_file_that_another_names_is_known_when_it_is_read_too() -> None:
     named = Setting("--config_file", "configs/fsdp.yaml", "a file of accelerate's")
     one, other = config(uncounted=(named,)), config("here/fsdp.yaml")
