@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
@@ -32,7 +33,7 @@ def beside(work: Callable[[], Result]) -> Generator[Callable[[], Result]]:
 
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    copy = context.Process(target=_send, args=(work, sender), daemon=True)
+    copy = context.Process(target=_send, args=(work, receiver, sender), daemon=True)
     copy.start()
     sender.close()
 
@@ -57,7 +58,9 @@ def _can_be_copied() -> bool:
     return cores > 1 and threading.active_count() == 1 and not any(name in sys.modules for name in _WITH_THREADS)
 
 
-def _send(work: Callable[[], object], sender: Connection) -> None:
+def _send(work: Callable[[], object], receiver: Connection, sender: Connection) -> None:
     """In the copy, which says nothing of what goes wrong: then the work is done where it is waited for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to both; the other one ends this one
+    receiver.close()  # or, with the other one gone, the copy would wait forever for itself to read
     with sender, suppress(BaseException):
         sender.send(work())

@@ -16,23 +16,22 @@ MARK = "<!-- lora-plan compare -->"
 _NOT_WITH = {"run_file": "--run", "config": "--config", "simulate": "--simulate", "record": "--record", "png": "--png"}
 
 
-def compare(files: list[str], arguments: Arguments) -> int:
+def compare(files: list[str], arguments: Arguments, output: Path | None, *, as_html: bool) -> int:
     """Write the comparison that `report --compare` asks for; gives the exit status.
 
     files: run files or trainers' configs, told by what they hold; the other options apply to each. One that cannot be
-    planned is a sentence of the comparison, and status 2.
+    planned is a sentence of the comparison, and status 2. output: where it is written; None: to stdout.
     """
     if len(files) < 2:
         raise UsageError("--compare needs two files or more; name the run to compare with first", field="compare")
     for name, flag in _NOT_WITH.items():
         if arguments.get(name):
             raise UsageError(f"--compare names its runs itself; leave out {flag}", field=name)
-    output, as_html = arguments.text("output"), _as_html(arguments)
     if output is not None:
         from lora_plan.own_files import check_own
         from lora_plan.report_files import HTML_MARK
 
-        check_own(Path(output), HTML_MARK if as_html else MARK, field="output", force=arguments.on("force"))
+        check_own(output, HTML_MARK if as_html else MARK, field="output", force=arguments.on("force"))
     base, *others = _sides(files, arguments)
     text = _text(base, others, as_html)
     if output is None:
@@ -40,16 +39,11 @@ def compare(files: list[str], arguments: Arguments) -> int:
     else:
         from lora_plan.own_files import write_own
 
-        write_own(Path(output), text, field="output")
+        write_own(output, text, field="output")
     for side in (base, *others):
         if isinstance(side, Unplanned):
             write_error(side.sentence)
     return 0 if all(isinstance(side, Planned) for side in (base, *others)) else REFUSED
-
-
-def _as_html(arguments: Arguments) -> bool:
-    output = arguments.text("output")
-    return arguments.on("html") or (output is not None and Path(output).suffix.lower() in (".html", ".htm"))
 
 
 def _sides(files: list[str], arguments: Arguments) -> list[Side]:

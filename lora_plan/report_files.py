@@ -47,9 +47,12 @@ def write_html(document: Document, path: Path) -> None:
 def write_markdown(document: Document, path: Path, kind: Kind, *, force: bool) -> None:
     """Write the report, and its pictures beside it: `report.md` has `report-memory.svg`.
 
-    A picture's file that exists is written over where the report that was there before refers to it. Raises
-    `InputError` for any other one, and for what cannot be written.
+    A picture's file that exists is written over where the report that was there before refers to it; a device or a pipe
+    has no pictures beside it. Raises `InputError` for any other picture, and for what cannot be written.
     """
+    if path.exists() and not path.is_file():
+        _write({path: markdown_text(document, lambda _: None).encode("utf-8", "backslashreplace")})
+        return
     from reports.charts.draw import draw
 
     before = _text(path)

@@ -210,11 +210,21 @@ def test_inputs_are_words_and_never_run(workflow: Workflow) -> None:
     done = workflow.check(limits=hostile, more="--json\n\n--junit=$(touch hacked).xml\n")
     assert done.returncode == 0
     assert not (workflow.repository / "hacked").exists()
-    assert "touch hacked" in json.loads(done.stdout)["error"]["message"]
+    assert "touch hacked" in json.loads("".join(done.stdout.splitlines()[1:-1]))["error"]["message"]
     assert workflow.check(more="--json\n--junit=a b.xml\n").returncode == 0
     assert (workflow.repository / "a b.xml").exists()
     assert workflow.run("Check out the base", BASE="--upload-pack=touch hacked").returncode == 2
     assert not (workflow.repository / "hacked").exists()
+
+
+def test_names_of_files_are_no_commands_to_the_runner(workflow: Workflow) -> None:
+    name = "::error::all is well.yaml"
+    (workflow.repository / "sft.yaml").rename(workflow.repository / name)
+    (workflow.repository / "lora-plan.limits.yaml").write_text(f"gpu: rtx4090\nruns:\n  - run: '{name}'\n")
+    first, *lines, last = workflow.check().stdout.splitlines()
+    assert any(line.startswith(name) for line in lines)
+    token = first.removeprefix("::stop-commands::")
+    assert re.fullmatch("[0-9a-f]{32}", token) and last == f"::{token}::"
 
 
 def test_a_base_that_cannot_be_fetched_leaves_the_check(workflow: Workflow) -> None:

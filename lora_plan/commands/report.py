@@ -66,17 +66,17 @@ def run(ctx: typer.Context, arguments: Arguments) -> int:
     """Report on the run that the options describe; gives the exit status."""
     if helped(ctx, arguments):
         return 0
+    output = arguments.text("output")
+    path = None if output is None else Path(output)
+    as_html = _as_html(arguments, path)
     if arguments.on("compare"):
         from lora_plan.compare import compare
 
-        return compare(arguments.words(), arguments)
+        return compare(arguments.words(), arguments, path, as_html=as_html)
     if arguments.words():
         raise UsageError(
             "files to compare need --compare; a run is given by --run, --config or options", field="compare"
         )
-    output = arguments.text("output")
-    path = None if output is None else Path(output)
-    as_html = _as_html(arguments, path)
     if path is not None:
         from lora_plan.report_files import check_output
 
@@ -95,7 +95,7 @@ def _as_html(arguments: Arguments, path: Path | None) -> bool:
     as_html = arguments.on("html") or ending in (".html", ".htm")
     if arguments.on("html") and ending in (".md", ".markdown"):
         raise UsageError(f"--html writes a page, not {ending}; name a .html file, or leave it out", field="html")
-    if arguments.on("png") and (as_html or path is None):
+    if arguments.on("png") and not arguments.on("compare") and (as_html or path is None):
         raise UsageError(
             "--png is for the pictures beside a Markdown file; name that with --output FILE.md", field="png"
         )

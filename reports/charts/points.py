@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SIZE = (WIDTH, 4.6)
 """Inches."""
 
-_NAME = 30
+_NAME = 40
 """Letters of a point's name."""
 _LETTER, _LINE = 0.0098, 0.044
 """Width and height of a letter of a name, as shares of the axes."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
+from typing import cast
 
+from planner.run import TrainingRun
 from planner.search.space import FEWEST_SEQUENCES
 from pricing.recommendation import Recommendation, Way
 from reports.advice import advice
 from reports.charts.chart import Point, Points
 from reports.cost_report.content import CostReport
+from reports.cost_report.other_ways import kept_fields
 from reports.cost_report.words import bullets, worded
 from reports.documents.blocks import Block, Bullets, Code, Folded, Paragraph, Picture, Section, Table, Words
 from reports.figures import gib, gib_number
@@ -57,7 +61,7 @@ def _ways(report: CostReport) -> list[Block]:
             Paragraph("Nothing beats these in time and cost, the fastest first:"),
             _table(found.frontier),
             Picture(_chart(found), _alt(found)),
-            Folded("The command of each", (Bullets(_commands(found.frontier)),)),
+            Folded("The command of each", (Bullets(_commands(report.run, found.frontier)),)),
         ]
     if len(found.by_method) > 1:
         blocks.append(Folded("The cheapest way with each method", (_table(found.by_method),)))
@@ -71,9 +75,27 @@ def _ways(report: CostReport) -> list[Block]:
     return blocks
 
 
-def _commands(ways: Sequence[Way]) -> tuple[Words, ...]:
-    """Each once: some differ by their offer alone."""
-    return tuple((Code(text),) for text in dict.fromkeys(command(way.run, way.gpu) for way in ways))
+def _commands(run: TrainingRun, ways: Sequence[Way]) -> tuple[Words, ...]:
+    """Each once, with what it has as `run` has it: some differ by their offer alone."""
+    lines = (" ".join((command(way.run, way.gpu), *_flags(run, way.run))) for way in ways)
+    return tuple((Code(line),) for line in dict.fromkeys(lines))
+
+
+def _flags(run: TrainingRun, other: TrainingRun) -> list[str]:
+    """Of the fields that were kept and are not as they would be by themselves."""
+    given, words = other.to_dict(), list[str]()
+    # alpha follows the rank
+    by_itself = TrainingRun(model=other.model, method=other.method, rank=given["rank"]).to_dict() | {"rank": None}
+    for name in kept_fields(run):
+        value, flag = given[name], name.replace("_", "-")
+        if value == by_itself[name]:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value not in (None, []):
+            text = ",".join(cast("list[str]", value)) if isinstance(value, list) else str(value)
+            words.append(f"--{flag} {quote(text)}")
+    return words
 
 
 def _table(ways: Sequence[Way]) -> Table:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from planner.run import TrainingRun
 from pricing.quote import Quote
 from pricing.recommendation import Way
 from profiler.verification import Verification
 from reports.advice import advice, freed
 from reports.cost_report.content import CostReport
+from reports.cost_report.words import worded
 from reports.documents.blocks import Block, Bullets, Paragraph, Strong, Words
 from reports.figures import gib
 from reports.offers import offer_name, priced_for
@@ -25,7 +27,7 @@ def answer(report: CostReport) -> tuple[Block, ...]:
     uncounted = report.reading.uncounted if report.reading is not None else ()
     return (
         Bullets((*lines, *([change] if change else []))),
-        *(Paragraph((Strong("Not counted:"), f" {in_words(setting)}")) for setting in uncounted),
+        *(Paragraph((Strong("Not counted:"), f" {words}")) for words in in_words(uncounted)),
     )
 
 
@@ -43,7 +45,7 @@ def _fits(report: CostReport) -> Words:
             f"{report.unplanned}",
         )
     if plan.gpu is None or plan.verdict is None:
-        return f"{reserved_figure(plan)} at the peak; name a card with --gpu to see whether it fits"
+        return worded(f"{reserved_figure(plan)} at the peak; to see whether it fits, {report.to_name_a_card}")
     each = " on each card" if plan.gpu.count > 1 else ""
     return (
         Strong(verdict_title(plan.verdict)),
@@ -59,7 +61,7 @@ def _measured(verification: Verification) -> Words:
 def _costs(report: CostReport) -> Words:
     plan, quotes = report.plan, report.quotes
     if plan is None or plan.gpu is None:
-        return "What it costs is not known: name a card with --gpu" if plan else "What it costs is not known"
+        return "What it costs is not known, as no card is named" if plan else "What it costs is not known"
     if plan.time is None:
         return f"How long it takes on {card_name(plan.gpu)} is not known, and so not what it costs"
     if quotes is None or not quotes.of_card:
@@ -94,13 +96,14 @@ def _change(report: CostReport) -> Words | None:
     own = quotes.of_card[0] if quotes is not None and quotes.of_card else None
     if found is not None:
         if own is None or plan is None or plan.verdict == "does_not_fit" or found.usd < own.usd:
-            return (Strong("The cheapest way found:"), f" {_way(found)}")
+            return (Strong("The cheapest way found:"), f" {_way(report.run, found)}")
         return "No other way that was searched costs less"
     if quotes is not None and quotes.elsewhere:
         other = quotes.elsewhere[0]
         return (
             Strong("The same run costs less"),
-            f" on {other.offer.gpu} of {offer_name(other)}: ${other.usd:,.2f} in {duration(3600 * other.hours)}",
+            f" on {other.offer.gpu} of {offer_name(other)}: ${other.usd:,.2f} ({other.low_usd:,.2f}–"
+            f"{other.high_usd:,.2f}) in {duration(3600 * other.hours)}{', by an old price' if other.stale else ''}",
         )
     if plan is not None and report.suggestions:
         title, (first, *_) = next(iter(advice(plan, report.suggestions).items()))
@@ -108,9 +111,25 @@ def _change(report: CostReport) -> Words | None:
     return None
 
 
-def _way(way: Way) -> str:
-    run = way.run
+def _way(run: TrainingRun, way: Way) -> str:
+    other, quoted = way.run, way.quote
     return (
-        f"{method_title(run)} on {cards(way.gpu, run.num_gpus)} of {offer_of(way)}, ${way.usd:,.2f} in "
-        f"{duration(3600 * way.hours)}"
+        f"{method_title(other)} on {cards(way.gpu, other.num_gpus)} of {offer_of(way)}, {_otherwise(run, other)}"
+        f"${way.usd:,.2f} ({quoted.low_usd:,.2f}–{quoted.high_usd:,.2f}) in {duration(3600 * way.hours)}"
+        f"{', by an old price' if quoted.stale else ''}"
     )
+
+
+def _otherwise(run: TrainingRun, other: TrainingRun) -> str:
+    """What else is set otherwise: of two ways by one method on one card, the whole difference."""
+    checkpointed = "with" if other.gradient_checkpointing else "without"
+    batches = (other.micro_batch_size, other.gradient_accumulation_steps)
+    changes = {
+        f"{checkpointed} gradient checkpointing": run.gradient_checkpointing != other.gradient_checkpointing,
+        f"with {other.kernels} kernels": run.kernels != other.kernels,
+        f"with {other.optimizer}": run.optimizer != other.optimizer,
+        f"in batches of {' x '.join(map(str, batches))}": (
+            batches != (run.micro_batch_size, run.gradient_accumulation_steps)
+        ),
+    }
+    return "".join(f"{words}, " for words, is_other in changes.items() if is_other)

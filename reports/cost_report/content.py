@@ -76,6 +76,13 @@ class CostReport:
         counted = next((one for one in (self.plan, self.simulation, measured) if one is not None), None)
         return counted.parameters if counted is not None else None
 
+    @property
+    def to_name_a_card(self) -> str:
+        """What to do where the plan names no card: of a record that a CPU made, the command takes none."""
+        if self.record is None:
+            return "name a card with --gpu"
+        return "report on the run with a card: `lora-plan report --run run.yaml --gpu NAME`"
+
 
 def run_title(run: TrainingRun) -> str:
     """`Llama-3.1-70B QLoRA`; of a model that is not here, by its name in the run."""

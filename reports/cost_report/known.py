@@ -140,9 +140,9 @@ def _phases(verification: Verification) -> list[Block]:
         for phase in verification.phases
     ]
     why = verification.why_no_estimated_time
-    lacks = f" No estimate stands beside it: {why}." if verification.estimated_time is None and why else ""
+    lacks = f". No estimate stands beside it: {why}." if verification.estimated_time is None and why else ":"
     return [
-        Paragraph(f"Time of a step of {time.tokens:,} tokens, {time.tokens_per_s:,.0f} tokens/s measured:{lacks}"),
+        Paragraph(f"Time of a step of {time.tokens:,} tokens, {time.tokens_per_s:,.0f} tokens/s measured{lacks}"),
         Table(("", "estimate", "measured", "difference"), tuple(rows)),
     ]
 

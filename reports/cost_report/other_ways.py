@@ -22,12 +22,18 @@ KEPT = (
 """Fields that other ways have as the run has them, where it was told: what is learned, and with which programs."""
 
 
+def kept_fields(run: TrainingRun) -> tuple[str, ...]:
+    """Those of `KEPT` that the run was told."""
+    given = run.to_dict()
+    return tuple(name for name in KEPT if given[name] is not None and name not in run.defaulted)
+
+
 def other_ways(run: TrainingRun, job: Job | None, offers: Sequence[Offer], today: date) -> Recommendation | str:
     """The frontier of time and cost for the same model, length and job; or why there is none, in a sentence."""
     from pricing.recommend import recommend
 
     given = run.to_dict()
-    kept = {name: given[name] for name in KEPT if given[name] is not None and name not in run.defaulted}
+    kept = {name: given[name] for name in kept_fields(run)}
     try:
         return recommend(
             {"model": run.model, "sequence_length": run.sequence_length, **kept}, job, offers=offers, today=today

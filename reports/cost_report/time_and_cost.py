@@ -26,8 +26,8 @@ def time_and_cost_section(report: CostReport) -> Section | None:
     if plan is None:
         return None
     if plan.gpu is None or plan.time is None:
-        why = "name a card with --gpu" if plan.gpu is None else "the notes say why"
-        return Section("Time and cost", (Paragraph(f"Neither is known: {why}."),))
+        why = report.to_name_a_card if plan.gpu is None else "the notes say why"
+        return Section("Time and cost", (Paragraph(worded(f"Neither is known: {why}.")),))
     blocks: list[Block] = [Paragraph(f"On {card_name(plan.gpu)}: {speed_sentence(plan.time)}.")]
     blocks.append(sentence(job_sentence(plan.job) if plan.job else million_sentence(plan.time)))
     blocks.append(Folded("Where the seconds of a step go", (_terms(plan.time),)))
@@ -88,12 +88,12 @@ def _offers(plan: Plan, quotes: PlanQuotes) -> list[Block]:
 
 
 def _table(quotes: Sequence[Quote], sources: Sequence[str], *, with_card: bool) -> Table:
-    head = ("offer", "instance", "price seen", "source", "USD an hour", "USD", "low–high", "time")
+    head = ("offer", "instance", "price seen (source)", "USD an hour", "USD", "low–high", "time")
     rows = tuple(_row(quoted, sources) for quoted in quotes)
     if not with_card:
-        return Table(head, rows, left=4)
+        return Table(head, rows, left=3)
     cards = tuple((quoted.offer.gpu or quoted.offer.gpu_name, *row) for quoted, row in zip(quotes, rows, strict=True))
-    return Table(("card", *head), cards, left=5)
+    return Table(("card", *head), cards, left=4)
 
 
 def _row(quoted: Quote, sources: Sequence[str]) -> tuple[Words, ...]:
@@ -101,8 +101,7 @@ def _row(quoted: Quote, sources: Sequence[str]) -> tuple[Words, ...]:
     return (
         offer_name(quoted),
         f"{offer.instance_type}{f' in {offer.region}' if offer.region else ''}",
-        seen(quoted) + (MARK if quoted.stale else ""),
-        str(sources.index(offer.source) + 1),
+        f"{seen(quoted)}{MARK if quoted.stale else ''} ({sources.index(offer.source) + 1})",
         f"{offer.usd_per_hour:,.2f}",
         f"{quoted.usd:,.2f}",
         f"{quoted.low_usd:,.2f}–{quoted.high_usd:,.2f}",

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 SEVERAL_CORES = "os.sched_getaffinity = lambda _: {0, 1}"
 
 
-def ran(body: str, cores: str = SEVERAL_CORES) -> str:
-    """What a fresh process prints that runs `body`."""
+def ran(body: str, cores: str = SEVERAL_CORES, status: int = 0) -> str:
+    """What a fresh process prints that runs `body`, and ends with `status`."""
     lines = ["import os, sys, time", cores, "from lora_plan.beside import beside", textwrap.dedent(body)]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", "\n".join(lines)],
@@ -26,7 +26,7 @@ def ran(body: str, cores: str = SEVERAL_CORES) -> str:
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (status, "")
     return done.stdout
 
 
@@ -66,6 +66,26 @@ def test_what_is_not_waited_for_is_ended() -> None:
         print(copy.exitcode, multiprocessing.active_children())
     """
     assert ran(body) == "-9 []\n"
+
+
+@copied
+def test_a_copy_does_not_outlive_the_process_that_waits_for_it() -> None:
+    # more than a pipe holds; the copy has stdout too, so that this reads until both have ended
+    body = """
+        with beside(lambda: bytes(10**6)):
+            os.kill(os.getpid(), 9)
+    """
+    assert ran(body, status=-9) == ""
+
+
+@copied
+def test_the_copy_leaves_ctrl_c_to_the_process_that_waits_for_it() -> None:
+    body = """
+        import signal
+        with beside(lambda: signal.raise_signal(signal.SIGINT) or os.getpid()) as result:
+            print(result() != os.getpid())
+    """
+    assert ran(body) == "True\n"
 
 
 @pytest.mark.parametrize(

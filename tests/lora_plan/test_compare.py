@@ -56,6 +56,13 @@ def test_it_is_written_to_a_file_as_markdown_or_html(runs: Path) -> None:
     refused = call("report", "--compare", "a.yaml", "b.yaml", *CARD, "--output", "out.md")
     assert refused.status == 2 and (runs / "out.md").read_text() == "mine"
     assert call("report", "--compare", "a.yaml", "b.yaml", *CARD, "--output", "out.md", "--force").status == 0
+    for options, sentence in (
+        (("--html", "--output", "out.md"), "--html writes a page, not .md"),
+        (("--force",), "--force is about a file"),
+        (("--png", "--html"), "leave out --png"),
+    ):
+        refused = call("report", "--compare", "a.yaml", "b.yaml", *CARD, *options)
+        assert refused.status == 2 and sentence in refused.err
 
 
 @pytest.mark.parametrize(

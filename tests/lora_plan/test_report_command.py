@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from profiler.records.store import add
 from profiler.whole_file import whole_file
 from reports.cost_report.document import MARK
 from tests.lora_plan.cli import Outcome, call, spawn
-from tests.profiler.records.measurements import VERSIONS, recorded
+from tests.profiler.records.measurements import CPU, VERSIONS, measured, recorded
 
 RUN = ("--model", "llama-3.2-1b", "--method", "lora", "--seq-len", "512", "--gpu", "l4")
 JOB = ("--examples", "1k", "--tokens", "300k", "--epochs", "2")
@@ -193,6 +194,24 @@ def test_a_record_is_reported_on_its_own_card(tmp_path: Path, monkeypatch: pytes
     assert f"lora-plan report --record {record.id[:8]}\n" in done.out
     missing = call("report", "--record", "ffffffff")
     assert missing.status == 2 and "no record in" in missing.err
+
+
+def test_of_a_record_of_a_cpu_it_says_how_to_come_to_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, record = tmp_path / "records.sqlite", recorded(measured(device=CPU))
+    monkeypatch.setenv("LORA_PLAN_RECORDS", str(path))
+    add([record], path)
+    done = call("report", "--record", record.id[:8])
+    assert done.status == 0
+    # --record takes no --gpu
+    assert "name a card" not in done.out
+    assert done.out.count("report on the run with a card: `lora-plan report --run run.yaml --gpu NAME`") == 2
+
+
+def test_a_device_has_no_pictures_beside_it(tmp_path: Path) -> None:
+    null = tmp_path / "null.md"
+    null.symlink_to(os.devnull)
+    assert report("--output", str(null)).status == 0
+    assert list(tmp_path.iterdir()) == [null]
 
 
 def test_a_trainers_config_is_read_and_its_settings_are_listed(tmp_path: Path) -> None:

@@ -129,7 +129,8 @@ def _compare(data: dict[str, Any], report: CostReport) -> None:
     for row, offer in zip(offers, data["offers"], strict=True):
         assert Decimal(row["USD"].replace(",", "")) == Decimal(offer["usd"])
         assert row["low–high"].replace(",", "") == f"{offer['usd_interval']['low']}–{offer['usd_interval']['high']}"
-        assert row["price seen"] == (offer["as_of"] or "undated") + "*" * offer["stale"]
+        seen, source = row["price seen (source)"].split(" ")
+        assert seen == (offer["as_of"] or "undated") + "*" * offer["stale"] and source == "(1)"
         assert row["offer"].startswith(offer["provider"]) and row["offer"].endswith(offer["market"])
     if offers:
         assert f"${Decimal(data['offers'][0]['usd']):,.2f}" in lead
