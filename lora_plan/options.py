@@ -15,6 +15,7 @@ from planner.errors import InputError
 from planner.run import TrainingRun, read_fields
 from planner.run.kinds import Number, Whole
 from planner.run.rules import RULES
+from planner.run.wording import shown
 
 if TYPE_CHECKING:
     from planner.trainer_configs import Reading
@@ -73,8 +74,10 @@ class StatedRun:
     def run(self) -> TrainingRun:
         """The validated run. Raises `InputError` naming the flag or the file."""
         if self.reading is not None and "model" not in self.fields:
+            open_one = next((one for one in self.reading.uncounted if "model" in one.fields), None)
             names = " and ".join(config.name for config in self.reading.configs)
-            raise InputError(f"{names} names no model; name it with --model", field="model")
+            what = "names no model" if open_one is None else f"leaves {open_one.key} to {shown(open_one.value)}"
+            raise InputError(f"{names} {what}; name the model with --model", field="model")
         with self.naming():
             run = TrainingRun(**self.fields)
             if self.reading is not None and "model" not in self.typed:

@@ -114,7 +114,9 @@ def _utilization(step: StepTime) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: `0.78 s`, `12.4 min`, `3.2 h`, `5.1 days`."""
+    """Seconds for people: `780 ms`, `12.4 min`, `3.2 h`, `5.1 days`; `<0.01 ms` for next to nothing."""
+    if 0 < seconds < 1e-5:
+        return "<0.01 ms"
     if seconds < 1:
         return f"{1000 * seconds:.3g} ms"
     for unit, size, until in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.plan import loaded_config
@@ -108,7 +110,12 @@ def model_title(run: TrainingRun) -> str:
     if loaded.model is not None:
         return loaded.model.id.rpartition("/")[2]
     parts = [part for part in run.model.replace("\\", "/").split("/") if part]
-    return parts[-2] if len(parts) > 1 and parts[-1] == "config.json" else parts[-1]
+    if parts and parts[-1] == "config.json":
+        parts.pop()
+    if not parts or parts[-1] in (".", ".."):
+        path = Path(run.model).absolute()
+        return Path(os.path.normpath(path.parent if path.name == "config.json" else path)).name or run.model
+    return parts[-1]
 
 
 def simulation_title(simulation: Simulation) -> str:

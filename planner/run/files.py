@@ -11,7 +11,7 @@ from typing import NoReturn, cast
 from planner.errors import InputError
 from planner.run.rules import canonical_fields
 from planner.run.training_run import TrainingRun
-from planner.run.wording import either, shown
+from planner.run.wording import either, kind_of, shown
 
 MAX_FILE_BYTES = 2**20
 
@@ -57,7 +57,7 @@ def read_mapping(path: str | Path) -> dict[str, object]:
     if data is None:
         raise InputError(f"{_name(path)} is empty; write one field a line, such as `model: llama-3.1-8b`")
     if not isinstance(data, dict):
-        raise InputError(f"{_name(path)} must hold a mapping of fields to values, not {shown(data)}")
+        raise InputError(f"{_name(path)} must hold a mapping of fields to values, not {kind_of(data)}")
     return cast("dict[str, object]", data)
 
 

@@ -37,6 +37,13 @@ def shown(value: object) -> str:
     return "a mapping" if isinstance(value, dict) else f"a value of type {type(value).__name__}"
 
 
+def kind_of(value: object) -> str:
+    """What a value is, where it may be of a file that nobody is to read: `text`, `a list`."""
+    if isinstance(value, bool | int | float):
+        return "a switch" if isinstance(value, bool) else "a number"
+    return "text" if isinstance(value, str) else "a list" if isinstance(value, list) else "nothing of the kind"
+
+
 def refused(name: str, value: object, allowed: str, hint: str = "") -> InputError:
     """The error for a field whose value is not what is `allowed`."""
     return InputError(f"{name} must be {allowed}, not {shown(value)}{hint}", field=name)

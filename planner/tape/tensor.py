@@ -25,7 +25,8 @@ class Storage:
         self.index = tape.allocated(size, label)
 
     def __del__(self) -> None:
-        self.tape.freed(self.index)
+        if hasattr(self, "index"):  # or Ctrl-C came while it was made
+            self.tape.freed(self.index)
 
 
 class Tensor:

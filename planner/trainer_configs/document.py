@@ -10,7 +10,7 @@ from typing import cast
 
 from planner.catalogue.files import parse_mapping, read_bytes
 from planner.errors import InputError
-from planner.run.wording import shown
+from planner.run.wording import kind_of
 from planner.trainer_configs.command_line import Command, find_command
 from planner.trainer_configs.types import Json
 from planner.units import MIB
@@ -103,7 +103,7 @@ def _yaml(text: str, name: str) -> dict[str, Json]:
         raise InputError(f"{name} holds no settings; give the config of a run", field=OPTION)
     if not isinstance(data, dict):
         raise InputError(
-            f"{name} must hold a mapping of settings, or a command line, not {shown(data)}; give the config of a run",
+            f"{name} must hold a mapping of settings, or a command line, not {kind_of(data)}; give the config of a run",
             field=OPTION,
         )
     return cast("dict[str, Json]", data)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from planner.run import TrainingRun
+from pricing.offer import ON_DEMAND
 from pricing.quote import Quote
 from pricing.recommendation import Way
 from profiler.verification import Verification
@@ -74,8 +77,17 @@ def _costs(report: CostReport) -> Words:
     return (
         Strong(f"${best.usd:,.2f}"),
         f" ({best.low_usd:,.2f}–{best.high_usd:,.2f}) for {what} on {offer_name(best)}, in "
-        f"{quote_time(best)}{', by an old price' if best.stale else ''}",
+        f"{quote_time(best)}{', by an old price' if best.stale else ''}{_without_a_risk(quotes.of_card)}",
     )
+
+
+def _without_a_risk(quotes: Sequence[Quote]) -> str:
+    """The cheapest offer that nobody takes away, where the cheapest of all is another."""
+    safe = next((quoted for quoted in quotes if quoted.offer.market == ON_DEMAND), None)
+    if safe is None or safe is quotes[0]:
+        return ""
+    old = ", by an old one too" if safe.stale else ""
+    return f"; ${safe.usd:,.2f} ({safe.low_usd:,.2f}–{safe.high_usd:,.2f}) on {offer_name(safe)}{old}"
 
 
 def quote_time(quoted: Quote) -> str:

@@ -247,7 +247,8 @@ class TestFlags:
 
     def test_name_the_model_that_a_file_does_not(self, folder: Path) -> None:
         (folder / "sft.yaml").write_text(SFT.replace("meta-llama/Llama-3.2-1B", "${MODEL}"))
-        assert refused("--config", "sft.yaml") == "sft.yaml names no model; name it with --model"
+        left_open = "sft.yaml leaves model_name_or_path to '${MODEL}'; name the model with --model"
+        assert refused("--config", "sft.yaml") == left_open
         found = plan("--config", "sft.yaml", "--model", "llama-3.2-1b")
         assert "model_name_or_path" not in [setting["key"] for setting in found["config"]["uncounted"]]
 

@@ -65,6 +65,7 @@ def test_the_terms_add_up_to_the_total() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
+        (7.07e-8, "<0.01 ms"),
         (0.0005, "0.5 ms"),
         (0.78, "780 ms"),
         (5.7, "5.7 s"),

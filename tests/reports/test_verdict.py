@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from planner.plan import loaded_config
 from planner.run import TrainingRun
 from reports.page import Page
 from reports.verdict import method_title, model_title, verdict_section
@@ -46,3 +49,12 @@ def test_methods_as_the_field_writes_them(fields: dict[str, str], title: str) ->
 
 def test_models_by_the_name_of_their_repository() -> None:
     assert model_title(TrainingRun(model="llama-70b")) == "Llama-3.1-70B"
+
+
+def test_a_model_of_this_folder_is_called_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "my-model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(loaded_config("llama-3.2-1b").config))
+    monkeypatch.chdir(folder)
+    for model in ("./config.json", "config.json", ".", str(folder), str(folder / "config.json"), "../my-model/"):
+        assert model_title(TrainingRun(model=model)) == "my-model"

@@ -112,14 +112,14 @@ def test_yaml_reads_an_unquoted_no_as_false(tmp_path: Path):
             "FILE: alpha must be a number above 0 and at most 1,000,000, not inf",
         ),
         ("run.json", "[1, 2]", "FILE must hold a mapping of fields to values, not a list"),
-        ("run.json", '"model"', "FILE must hold a mapping of fields to values, not 'model'"),
+        ("run.json", '"model"', "FILE must hold a mapping of fields to values, not text"),
         ("run.json", "[" * 100_000, "FILE nests too deeply; write one flat mapping of fields"),
         (
             "run.yaml",
             "rank: 8\nrank: 9\n",
             "FILE, line 2: cannot be read: 'rank' is given twice; correct the file",
         ),
-        ("run.yaml", "just text", "FILE must hold a mapping of fields to values, not 'just text'"),
+        ("run.yaml", "just text", "FILE must hold a mapping of fields to values, not text"),
         (
             "run.toml",
             "rank = 8\nrank = 9\n",
