@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from planner.catalogue.spelling import shown_path
@@ -37,13 +39,26 @@ def check_own(path: Path, mark: str, *, field: str, force: bool = False) -> None
 
 def write_own(path: Path, text: str, *, field: str) -> None:
     """Write a file, whole or not at all. Raises `InputError`."""
+    write_together({path: as_bytes(text)}, field=field)
+
+
+def write_together(files: Mapping[Path, bytes], *, field: str) -> None:
+    """Write all files; whatever goes wrong before the last byte leaves them all as they were. Raises `InputError`."""
+    current = None
     try:
-        with whole_file(path) as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
+        with ExitStack() as opened:
+            for path, content in files.items():
+                current = path
+                opened.enter_context(whole_file(path)).write(content)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{shown_path(path)} cannot be written: {_reason(error)}; name another file", field=field
+            f"{shown_path(current)} cannot be written: {_reason(error)}; name another file", field=field
         ) from None
+
+
+def as_bytes(text: str) -> bytes:
+    """Text as it is written to a file, whatever characters are in it."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
-from lora_plan.own_files import check_own
+from lora_plan.own_files import as_bytes, check_own, write_own, write_together
 from planner.catalogue.spelling import shown_path
 from planner.errors import InputError
-from profiler.whole_file import whole_file
 from reports.cost_report.document import MARK
 from reports.documents.blocks import Document, Picture
 
@@ -41,7 +39,7 @@ def write_html(document: Document, path: Path) -> None:
     """Write the report as one page. Raises `InputError`."""
     from reports.documents.html import html
 
-    _write({path: html(document).encode("utf-8", "backslashreplace")})
+    write_own(path, html(document), field=FIELD)
 
 
 def write_markdown(document: Document, path: Path, kind: Kind, *, force: bool) -> None:
@@ -51,7 +49,7 @@ def write_markdown(document: Document, path: Path, kind: Kind, *, force: bool) -
     has no pictures beside it. Raises `InputError` for any other picture, and for what cannot be written.
     """
     if path.exists() and not path.is_file():
-        _write({path: markdown_text(document, lambda _: None).encode("utf-8", "backslashreplace")})
+        write_own(path, markdown_text(document, lambda _: None), field=FIELD)
         return
     from reports.charts.draw import draw
 
@@ -70,7 +68,7 @@ def write_markdown(document: Document, path: Path, kind: Kind, *, force: bool) -
         return file.name
 
     text = markdown_text(document, drawn)
-    _write({path: text.encode("utf-8", "backslashreplace"), **pictures})
+    write_together({path: as_bytes(text), **pictures}, field=FIELD)
 
 
 def markdown_text(document: Document, picture: Callable[[Picture], str | None]) -> str:
@@ -86,16 +84,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     except OSError:
         return ""
-
-
-def _write(files: dict[Path, bytes]) -> None:
-    """Write all files; whatever goes wrong before the last byte leaves them all as they were. Raises `InputError`."""
-    current = None
-    try:
-        with ExitStack() as opened:
-            for path, content in files.items():
-                current = path
-                opened.enter_context(whole_file(path)).write(content)
-    except (OSError, ValueError) as error:
-        reason = ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()
-        raise InputError(f"{shown_path(current)} cannot be written: {reason}; name another file", field=FIELD) from None

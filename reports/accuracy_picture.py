@@ -1,7 +1,7 @@
 """A picture of predicted against measured peaks, an engine a panel; and one of speeds.
 
-The bytes of an SVG depend on matplotlib's version, so a picture carries the table of what it shows (`drawn_in`): it is
-current where that equals the table of today's scores (`drawn`), which takes no matplotlib to find out.
+The bytes of an SVG depend on matplotlib's version, so a picture carries the table of what it shows (`table_in`), which
+is part of what `reports.charts.words.words_in` compares.
 """
 # matplotlib's own stubs leave its keyword arguments untyped
 # pyright: reportUnknownMemberType=false

@@ -73,6 +73,12 @@ def read_document(path: str | Path) -> Document:
     return Document(name, path.parent, _yaml(text, name))
 
 
+def find_file(name: str, folder: Path) -> Path | None:
+    """The file that a config or a command names: from the working directory, as trainers have it, or in `folder`."""
+    # os.path answers False for a name that is too long; pathlib raises
+    return next((path for path in (Path(name), folder / name) if os.path.isfile(path)), None)  # noqa: PTH113
+
+
 def _of_command(command: Command, name: str, folder: Path) -> Document:
     return Document(name, folder, command.options, command.words, command.launcher)
 

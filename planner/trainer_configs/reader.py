@@ -1,7 +1,7 @@
 """`Reader`: takes the settings out of a document one by one, and writes down what became of each."""
 
 # os.path answers False for a path that may not be looked at or cannot be one; pathlib raises
-# ruff: noqa: PTH110, PTH113
+# ruff: noqa: PTH110
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from planner.errors import InputError
 from planner.run.kinds import Flag, Number, Whole
 from planner.run.rules import RULES
 from planner.run.wording import shown
-from planner.trainer_configs.document import Document, printable, read_document
+from planner.trainer_configs.document import Document, find_file, printable, read_document
 from planner.trainer_configs.types import Default, Json, Setting, TrainerConfig
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Reader:
         """
         value = self.raw(key)
         if isinstance(value, str):
-            found = next((path for path in (Path(value), self.document.folder / value) if os.path.isfile(path)), None)
+            found = find_file(value, self.document.folder)
             if found is None:
                 self.uncounted(key, "a file that is not here, so what it asks for is not known")
                 return False

@@ -142,7 +142,7 @@ def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         opened.append(path)
         return whole_file(path) if len(opened) == 1 else nullcontext(FullDisk())
 
-    monkeypatch.setattr("lora_plan.report_files.whole_file", second_is_full)
+    monkeypatch.setattr("lora_plan.own_files.whole_file", second_is_full)
     done = report(*JOB, "--rank", "8", "--output", str(file))
     assert done.status == 2 and "no space left on device" in done.err
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.errors import InputError
-from planner.trainer_configs.document import LARGEST, read_document
+from planner.trainer_configs.document import LARGEST, find_file, read_document
 
 
 def written(folder: Path, content: str | bytes, name: str = "config.yaml") -> Path:
@@ -86,6 +86,16 @@ def test_what_is_no_file_is_said_in_a_sentence(tmp_path: Path) -> None:
         read_document(pipe)
     with pytest.raises(InputError, match="has more than 1 MiB"):
         read_document(written(tmp_path, b"#" * (LARGEST + 1)))
+
+
+def test_a_file_that_is_named_is_here_or_beside_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    written(folder, "{}", "zero.json")
+    monkeypatch.chdir(tmp_path)
+    assert find_file("zero.json", folder) == folder / "zero.json"
+    assert find_file("configs/zero.json", folder) == Path("configs/zero.json")
+    assert find_file("configs", tmp_path) is find_file("nowhere.json", folder) is find_file("x" * 5000, folder) is None
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200))

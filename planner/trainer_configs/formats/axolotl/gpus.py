@@ -6,9 +6,10 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from planner.trainer_configs.document import find_file
 from planner.trainer_configs.formats.accelerate import read_fsdp_config
 from planner.trainer_configs.formats.axolotl.adapters import fsdp_version
-from planner.trainer_configs.formats.axolotl.values import find_file, ignores_given
+from planner.trainer_configs.formats.axolotl.values import ignores_given
 from planner.trainer_configs.formats.deepspeed import read_deepspeed
 from planner.trainer_configs.launcher import read_launcher
 from planner.trainer_configs.reader import Reader, is_off

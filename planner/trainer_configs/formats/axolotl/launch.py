@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.errors import InputError
-from planner.trainer_configs.document import OPTION, Document, printable, read_document
-from planner.trainer_configs.formats.axolotl.values import find_file
+from planner.trainer_configs.document import OPTION, Document, find_file, printable, read_document
 from planner.trainer_configs.reader import Reader, plain
 
 _LAUNCHERS = ("launcher", "nproc_per_node", "num_processes")

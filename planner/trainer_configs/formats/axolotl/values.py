@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from planner.trainer_configs.reader import Reader
 
@@ -21,14 +20,3 @@ def is_null(reader: Reader, key: str) -> bool:
 def whole_of(value: object) -> int:
     """A field of the run as a whole number; 0 for what is none, which the run refuses by itself."""
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def find_file(name: str, folder: Path) -> Path | None:
-    """A file that a config or a command names: from the working directory, or beside it."""
-    for path in (Path(name), folder / name):
-        try:
-            if path.is_file():
-                return path
-        except OSError:  # a name that is too long
-            continue
-    return None

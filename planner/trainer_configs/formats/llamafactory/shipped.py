@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from planner.trainer_configs.document import find_file
 from planner.trainer_configs.reader import Reader
 from planner.trainer_configs.types import Json
 
@@ -26,7 +27,7 @@ def fill_in_shipped(reader: Reader) -> None:
     name = reader.raw(KEY)
     if not isinstance(name, str) or Path(name).name not in _SHIPPED:
         return
-    if any(path.is_file() for path in (Path(name), reader.document.folder / name)):
+    if find_file(name, reader.document.folder) is not None:
         return
     stage, offloads = _SHIPPED[Path(name).name]
     on_host: dict[str, Json] = {offload: {"device": "cpu"} for offload in offloads}

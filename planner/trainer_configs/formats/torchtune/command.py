@@ -10,7 +10,7 @@ from typing import cast
 from planner.errors import InputError
 from planner.run import yaml_text
 from planner.run.wording import shown
-from planner.trainer_configs.document import OPTION, Document, read_document
+from planner.trainer_configs.document import OPTION, Document, find_file, read_document
 from planner.trainer_configs.types import Json
 
 _TORCHRUN = (
@@ -60,7 +60,7 @@ def read_command(document: Document) -> tuple[Document, str, Path]:
 def _found(document: Document, config: str | None) -> Path:
     if config is None:
         raise InputError(f"{document.name}: tune run has no --config; name the config's file", field=OPTION)
-    path = next((path for path in (Path(config), document.folder / config) if path.is_file()), None)
+    path = find_file(config, document.folder)
     if path is None:
         raise InputError(
             f"{document.name}: --config {shown(config)} is no file that is here; if it is one of torchtune's own, "
